@@ -1,0 +1,18 @@
+import { CodedError } from '@emet/core'
+
+export type IdentityErrorCode =
+  | 'unknown-identity'
+  | 'identity-exists'
+  | 'locked'
+  | 'wrong-password'
+  | 'bad-keystore'
+  | 'bad-private-key'
+  | 'alias-taken'
+  /** The default identity cannot be dropped or locked. */
+  | 'is-default'
+  | 'unknown-app-key'
+  /** The name belongs to an app key of another identity. */
+  | 'app-key-taken'
+  | 'too-many'
+
+export class IdentityError extends CodedError<IdentityErrorCode> {}
