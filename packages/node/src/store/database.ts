@@ -22,10 +22,10 @@ export interface Database {
 export type DatabaseOptions = {
   /** A file, or `:memory:`. */
   readonly path: string
+  /** How long to wait for another daemon that is just stopping to let go of the file. Default 1000. */
+  readonly lockWaitMs?: number
 }
 
-/** How long a statement waits for another connection's write lock. */
-const BUSY_TIMEOUT_MS = 5_000
 /** Statements kept prepared. Modules use constant SQL, so this is never reached in practice. */
 const PREPARED_MAX = 1_000
 
@@ -35,7 +35,7 @@ const PREPARED_MAX = 1_000
  * `locked` instead of corrupting anything.
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  const sqlite = guard(() => new DatabaseSync(options.path, { timeout: BUSY_TIMEOUT_MS }))
+  const sqlite = guard(() => new DatabaseSync(options.path, { timeout: options.lockWaitMs ?? 1000 }))
   guard(() => {
     sqlite.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
     sqlite.exec('PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF')
@@ -56,19 +56,21 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   const transaction = <T>(work: () => T): T => {
+    const outermost = depth === 0
     const name = `nested_${depth}`
-    guard(() => sqlite.exec(depth === 0 ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${name}`))
+    guard(() => sqlite.exec(outermost ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${name}`))
     depth++
     try {
       const result = work()
       if (result instanceof Promise) throw new TypeError('a transaction must be synchronous')
-      depth--
-      guard(() => sqlite.exec(depth === 0 ? 'COMMIT' : `RELEASE ${name}`))
+      guard(() => sqlite.exec(outermost ? 'COMMIT' : `RELEASE ${name}`))
       return result
     } catch (error) {
-      if (sqlite.isTransaction) sqlite.exec(depth <= 1 ? 'ROLLBACK' : `ROLLBACK TO ${name}; RELEASE ${name}`)
-      depth = Math.max(0, depth - (sqlite.isTransaction || depth > 0 ? 1 : 0))
+      // SQLite has rolled back by itself after some failures, a full disk for one.
+      if (sqlite.isTransaction) sqlite.exec(outermost ? 'ROLLBACK' : `ROLLBACK TO ${name}; RELEASE ${name}`)
       throw error
+    } finally {
+      depth--
     }
   }
 
