@@ -11,6 +11,8 @@ export type BusErrorCode =
   /** The message cannot be read, or breaks a limit. */
   | 'bad-request'
   | 'too-large'
+  /** A limit on calls, queues or registrations is reached. Later it may work. */
+  | 'overloaded'
   /** The handler failed with something that is not a `ReplyError`. */
   | 'service-failure'
   /** Another node cannot be reached. */

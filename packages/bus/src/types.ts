@@ -9,7 +9,8 @@
  *     /net/<nodeId>/<module>/<Message>     the same part of another node (`net` routes these)
  *     /transfer/net/..., /udp/net/...      the same over another class of transport
  *
- * The last component is the message's name. A call goes to the longest bound prefix of its address.
+ * The last component is the message's name. A call goes to whoever is bound to exactly its address, or else to the
+ * longest routed prefix (of whole components; `/` is the prefix of everything).
  *
  * ## Replies
  *

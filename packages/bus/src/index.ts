@@ -1,0 +1,16 @@
+/**
+ * The service bus: messages with an address, a caller, a body, and one reply, a stream of replies, or none. `types.ts`
+ * is the page to read first.
+ *
+ *     const bus = createBus({ clock, logger })
+ *     bus.bind('/public/greeter/Hello', async ({ body }) => `hello ${body.value()}`)
+ *     await bus.call('/public/greeter/Hello', 'world')      // 'hello world'
+ *
+ * What crosses a process or a node is FlexBuffers in GSB packets (`packet.ts`); `@emet/bus/socket` attaches processes.
+ */
+export { Body } from './body.ts'
+export { type BusDeps, type BusOptions, CALL_TIMEOUT_MS, createBus } from './bus.ts'
+export { BusError, type BusErrorCode, ReplyError } from './errors.ts'
+export { decodeFlexbuffers, encodeFlexbuffers, Float } from './flexbuffers/index.ts'
+export { errBody, okBody, unwrapResult } from './result.ts'
+export type { Bus, BusCall, Caller, CallOptions, Forwarder, Handler, ReplyMode } from './types.ts'
