@@ -3,5 +3,5 @@
  * of flexbuffers-rs 2.0.0 (Golem wire) and hostile ones must do no harm; the npm package reads typed vectors wrongly.
  */
 export { decodeFlexbuffers } from './reader.ts'
-export { BODY_BYTES_MAX, DEPTH_MAX, ELEMENTS_MAX, Float, TEXT_BYTES_MAX } from './types.ts'
+export { BODY_BYTES_MAX, DEPTH_MAX, Float } from './types.ts'
 export { encodeFlexbuffers } from './writer.ts'

@@ -17,10 +17,12 @@ export function decodeFlexbuffers(bytes: Uint8Array): unknown {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function createReader(bytes: Uint8Array) {
+/** Reads scalars, offsets and texts, each checked against the input's end and the limits. */
+function createCursor(bytes: Uint8Array) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const keyCache = new Map<number, string>()
-  let elementsLeft = ELEMENTS_MAX
+  // Writers share keys and texts but no elements, each of which takes a byte at least.
+  let elementsLeft = Math.min(ELEMENTS_MAX, bytes.length)
   let textBytesLeft = TEXT_BYTES_MAX
 
   const check = (at: number, size: number) => {
@@ -64,7 +66,7 @@ function createReader(bytes: Uint8Array) {
   }
   const takeElements = (count: number) => {
     elementsLeft -= count
-    if (elementsLeft < 0) throw malformed(`it has more than ${ELEMENTS_MAX} elements`)
+    if (elementsLeft < 0) throw malformed(`it has too many elements`)
   }
   const text = (from: number, length: number): string => {
     check(from, length)
@@ -87,6 +89,14 @@ function createReader(bytes: Uint8Array) {
   }
   const lengthBefore = (at: number, width: Width): number => uintAt(at - width, width)
 
+  return { anyInt, anyUint, floatAt, uintAt, widthFrom, follow, check, takeElements, text, keyAt, lengthBefore }
+}
+
+/** Reads values with the help of a cursor. */
+function createReader(bytes: Uint8Array) {
+  const cursor = createCursor(bytes)
+  const { uintAt, widthFrom, follow, check, takeElements, keyAt, lengthBefore } = cursor
+
   const typedVector = (at: number, width: Width, length: number, element: number): unknown[] => {
     check(at, length * width)
     takeElements(length)
@@ -95,10 +105,10 @@ function createReader(bytes: Uint8Array) {
     return items
   }
   const scalar = (at: number, width: Width, type: number): unknown => {
-    if (type === Type.Int) return anyInt(at, width)
-    if (type === Type.UInt) return anyUint(at, width)
-    if (type === Type.Float) return floatAt(at, width)
-    if (type === Type.Bool) return anyUint(at, width) !== 0
+    if (type === Type.Int) return cursor.anyInt(at, width)
+    if (type === Type.UInt) return cursor.anyUint(at, width)
+    if (type === Type.Float) return cursor.floatAt(at, width)
+    if (type === Type.Bool) return cursor.anyUint(at, width) !== 0
     return keyAt(follow(at, width))
   }
   const vector = (at: number, width: Width, depth: number): unknown[] => {
@@ -133,7 +143,7 @@ function createReader(bytes: Uint8Array) {
     if (type <= Type.Key || type === Type.Bool) return scalar(at, parentWidth, type)
     const target = follow(at, parentWidth)
     if (type >= Type.IndirectInt && type <= Type.IndirectFloat) return scalar(target, width, type - 5)
-    if (type === Type.String) return text(target, lengthBefore(target, width))
+    if (type === Type.String) return cursor.text(target, lengthBefore(target, width))
     if (type === Type.Map) return map(target, width, depth)
     if (type === Type.Vector) return vector(target, width, depth)
     if (type === Type.VectorBool) return typedVector(target, width, lengthBefore(target, width), Type.Bool)

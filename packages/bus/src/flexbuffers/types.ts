@@ -27,7 +27,7 @@ export const Type = {
 
 /** How deep values may nest. */
 export const DEPTH_MAX = 64
-/** Elements of all vectors and maps in one decoded value. */
+/** Elements of all vectors and maps in one decoded value; never more than the input has bytes. */
 export const ELEMENTS_MAX = 4 * 1024 * 1024
 /** Bytes of all strings and keys in one decoded value. Offsets may share them, so the input's size is no bound. */
 export const TEXT_BYTES_MAX = 64 * 1024 * 1024

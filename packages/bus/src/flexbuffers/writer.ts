@@ -25,7 +25,8 @@ type Slot =
 const NULL: Slot = { kind: 'int', type: Type.Null, width: 1, value: 0 }
 const utf8 = new TextEncoder()
 
-function createWriter() {
+/** Writes strings, keys and vectors, and returns the slots that refer to them. */
+function createLayout() {
   const out = createOutput()
   const keys = new Map<string, number>()
 
@@ -73,6 +74,20 @@ function createWriter() {
     if (type === Type.Vector || type === Type.Map) for (const slot of slots) out.int(packedType(slot, width), 1)
     return { kind: 'address', type, width, address }
   }
+  const root = (slot: Slot) => {
+    const width = widthAt(slot, out.length(), 0)
+    out.align(width)
+    put(slot, width)
+    out.int(packedType(slot, width), 1)
+    out.int(width, 1)
+  }
+  return { sized, string, key, vector, root, bytes: out.bytes }
+}
+
+/** Chooses the layout of values. */
+function createWriter() {
+  const { sized, string, key, vector, root, bytes } = createLayout()
+
   const array = (items: readonly unknown[], depth: number): Slot => {
     const kind = scalarVectorType(items)
     if (kind === undefined) {
@@ -113,14 +128,7 @@ function createWriter() {
     if (isPlainObject(input)) return map(input, depth)
     throw unfit(typeof input === 'object' ? (input.constructor?.name ?? 'an object') : typeof input)
   }
-  const root = (slot: Slot) => {
-    const width = widthAt(slot, out.length(), 0)
-    out.align(width)
-    put(slot, width)
-    out.int(packedType(slot, width), 1)
-    out.int(width, 1)
-  }
-  return { value, root, bytes: out.bytes }
+  return { value, root, bytes }
 }
 
 /** Growing little-endian output. */
