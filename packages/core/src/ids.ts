@@ -19,11 +19,16 @@ export function nodeId(text: string): NodeId {
   return id
 }
 
-export const nodeIdSchema = z.string().transform((text, context): NodeId => {
-  const id = parseNodeId(text)
-  if (id !== undefined) return id
-  context.addIssue({ code: 'custom', message: `not a node id (0x and 40 hex digits): ${JSON.stringify(text)}` })
-  return z.NEVER
+/** A node id in a document; any case comes in, lower case goes out. */
+export const nodeIdSchema = z.codec(z.string(), z.custom<NodeId>(), {
+  decode: (text, context): NodeId => {
+    const id = parseNodeId(text)
+    if (id !== undefined) return id
+    const message = `not a node id (0x and 40 hex digits): ${JSON.stringify(text.slice(0, 100))}`
+    context.issues.push({ code: 'custom', input: text, message })
+    return z.NEVER
+  },
+  encode: (id) => id,
 })
 
 /** Role of a node in one agreement. */
