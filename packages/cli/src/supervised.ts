@@ -1,0 +1,42 @@
+/**
+ * The life of a long-running command: it starts, says that it is ready, waits for a signal, and stops in order. Under a
+ * parent (`EMET_SUPERVISED`) readiness goes over the IPC channel, and losing that channel means to stop as well: nothing
+ * outlives the network it belongs to.
+ */
+import { CliError } from './errors.ts'
+
+/** After this, a stop that hangs is cut short: Ctrl-C always ends. */
+const STOP_LIMIT_MS = 4_000
+
+export type Running = {
+  /** What to tell the parent. */
+  readonly ready: Record<string, unknown>
+  stop(): Promise<void>
+  /** Settles when the thing ends by itself. */
+  readonly ended?: Promise<void>
+}
+
+export async function runSupervised(start: (signal: AbortSignal) => Promise<Running>): Promise<void> {
+  const interrupted = new AbortController()
+  const { promise: told, resolve } = Promise.withResolvers<void>()
+  const onSignal = () => {
+    interrupted.abort(new CliError('interrupted', 'interrupted'))
+    resolve()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
+  if (process.send) process.on('disconnect', onSignal)
+  // The IPC channel and the signal handlers do not keep a process alive by themselves.
+  const keepAlive = setInterval(() => {}, 1_000_000)
+  try {
+    const running = await start(interrupted.signal)
+    process.send?.(running.ready)
+    await Promise.race([told, running.ended ?? told])
+    setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref()
+    await running.stop()
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error
+  } finally {
+    clearInterval(keepAlive)
+    if (process.connected) process.disconnect()
+  }
+}
