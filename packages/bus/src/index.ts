@@ -33,5 +33,6 @@ export {
   PACKET_BYTES_MAX,
   type Packet,
 } from './gsb/packet.ts'
+export { fromCallReplies, toBusError, toCallReplies } from './gsb/replies.ts'
 export { errBody, okBody, unwrapResult } from './result.ts'
 export type { Bus, BusCall, Caller, CallOptions, Forwarder, Handler, ReplyMode } from './types.ts'

@@ -43,7 +43,10 @@ export type BusCall = {
 /** Handles one message: returns the value of `Ok`, or throws `ReplyError` with the data of `Err`. */
 export type Handler = (call: BusCall) => Promise<unknown> | AsyncIterable<unknown>
 
-/** Passes calls on: yields result bodies as they come from elsewhere. Fails with `BusError`. */
+/**
+ * Passes calls on: yields result bodies as they come from elsewhere. Fails with `BusError`. After the one reply of a call
+ * that is no stream it ends at once, which is how `toCallReplies` knows.
+ */
 export type Forwarder = (call: BusCall) => AsyncIterable<Body>
 
 export type CallOptions = AbortOptions & {
