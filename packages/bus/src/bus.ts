@@ -1,4 +1,5 @@
 import { type AbortOptions, type Clock, type Logger, messageOf, type Unregister } from '@emet/core'
+import { orAbort } from './abort.ts'
 import { Body } from './body.ts'
 import { BusError } from './errors.ts'
 import { forwarderOf, unwrapResult } from './result.ts'
@@ -172,16 +173,6 @@ function linkedController(signals: readonly AbortOptions['signal'][]) {
       for (const step of undo) step()
     },
   }
-}
-
-/** `work`, or the signal's reason as soon as it aborts. */
-function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-    if (signal.aborted) onAbort()
-  })
 }
 
 function timedOut(address: string, timeoutMs: number): BusError {

@@ -157,7 +157,8 @@ function createReader(bytes: Uint8Array) {
     if (type !== Type.Blob) throw malformed(`a value of the unknown type ${type}`)
     const length = lengthBefore(target, width)
     check(target, length)
-    return bytes.subarray(target, target + length)
+    // Never a Buffer, whatever the input is.
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + target, length)
   }
   return { value, widthFrom, uintAt }
 }

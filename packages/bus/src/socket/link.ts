@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { type Clock, type Logger, messageOf, type Random, randomHexId } from '@emet/core'
+import { untilAbort } from '../abort.ts'
 import type { Body } from '../body.ts'
 import { BusError } from '../errors.ts'
 import { type CallReply, fromReplyPacket, toReplyPacket } from '../gsb/calls.ts'
@@ -168,8 +169,7 @@ function createServedCalls(
   }
   const answer = async (packet: CallRequestPacket, served: ServedCall): Promise<void> => {
     const bodies = onCallSafely(onCall, packet, served.abort.signal)
-    for await (const reply of toCallReplies(bodies)) {
-      served.abort.signal.throwIfAborted()
+    for await (const reply of untilAbort(toCallReplies(bodies), served.abort.signal)) {
       if (packet.noReply) continue
       await send(toReplyPacket(packet.requestId, reply, (body) => body.bytes()))
       if (reply.kind === 'partial') await mayContinue(served)

@@ -46,24 +46,14 @@ export function createRegistrations(deps: { readonly clock: Clock; readonly logg
     if (!link) return
     entry.state = 'asked'
     asked[entry.kind].push(entry)
-    const packet: Packet =
-      entry.kind === 'service'
-        ? { kind: 'register-request', serviceId: entry.name }
-        : { kind: 'subscribe-request', topic: entry.name }
-    link.send(packet).catch(() => {})
+    link.send(requestFor(entry)).catch(() => {})
   }
-  const refused = (entry: Entry, code: number, message: string): void => {
-    if (code === RouterCode.conflict && entry.wasKnown) {
-      entry.state = 'waiting'
-      deps.clock.setTimer(entry.retryDelayMs, () => {
-        if (entry.state === 'waiting' && entries.get(keyOf(entry))?.entry === entry) ask(entry)
-      })
-      entry.retryDelayMs = Math.min(entry.retryDelayMs * 2, RECONNECT_DELAY_MAX_MS)
-      return
-    }
-    entry.state = 'refused'
-    entry.error = new BusError(code === RouterCode.conflict ? 'address-taken' : 'bad-request', message)
-    deps.logger.error('the daemon has refused a registration', { name: entry.name, message })
+  const askLater = (entry: Entry): void => {
+    entry.state = 'waiting'
+    deps.clock.setTimer(entry.retryDelayMs, () => {
+      if (entry.state === 'waiting' && entries.get(keyOf(entry))?.entry === entry) ask(entry)
+    })
+    entry.retryDelayMs = Math.min(entry.retryDelayMs * 2, RECONNECT_DELAY_MAX_MS)
   }
   const reply: Registrations['reply'] = (packet) => {
     const entry = asked[packet.kind === 'register-reply' ? 'service' : 'topic'].shift()
@@ -72,19 +62,18 @@ export function createRegistrations(deps: { readonly clock: Clock; readonly logg
       entry.state = 'known'
       entry.wasKnown = true
       entry.retryDelayMs = RECONNECT_DELAY_MIN_MS
-    } else refused(entry, packet.code, packet.message)
+    } else if (packet.code === RouterCode.conflict && entry.wasKnown) askLater(entry)
+    else {
+      refuse(entry, packet.code, packet.message)
+      deps.logger.error('the daemon has refused a registration', { name: entry.name, message: packet.message })
+    }
     wakeWaiting()
   }
   const remove = (key: string): void => {
     const held = entries.get(key)
     if (!held || --held.uses > 0) return
     entries.delete(key)
-    const { kind, name } = held.entry
-    const packet: Packet =
-      kind === 'service'
-        ? { kind: 'unregister-request', serviceId: name }
-        : { kind: 'unsubscribe-request', topic: name }
-    if (held.entry.state !== 'waiting') link?.send(packet).catch(() => {})
+    if (held.entry.state !== 'waiting') link?.send(withdrawalOf(held.entry)).catch(() => {})
     wakeWaiting()
   }
   const add = (kind: Kind, name: string): Unregister => {
@@ -130,6 +119,20 @@ export function createRegistrations(deps: { readonly clock: Clock; readonly logg
       wakeWaiting()
     },
   }
+}
+
+function refuse(entry: Entry, code: number, message: string): void {
+  entry.state = 'refused'
+  entry.error = new BusError(code === RouterCode.conflict ? 'address-taken' : 'bad-request', message)
+}
+
+function requestFor({ kind, name }: Entry): Packet {
+  return kind === 'service' ? { kind: 'register-request', serviceId: name } : { kind: 'subscribe-request', topic: name }
+}
+
+function withdrawalOf({ kind, name }: Entry): Packet {
+  if (kind === 'service') return { kind: 'unregister-request', serviceId: name }
+  return { kind: 'unsubscribe-request', topic: name }
 }
 
 function keyOf(entry: { kind: Kind; name: string }): string {
