@@ -3,7 +3,14 @@ export { ACTIVITY_EVENTS_MAX, activityApi } from './activity.ts'
 export { type Client, type ClientOptions, createClient, createClientGroup } from './client/client.ts'
 export { ApiError, type ApiErrorCode, hasStatus } from './client/errors.ts'
 export { EVENT_LENGTH_MAX } from './client/events.ts'
-export type { CallArguments, CallReply, ClientGroup, ClientMethod, CommonArguments, StreamedEvent } from './client/types.ts'
+export type {
+  CallArguments,
+  CallReply,
+  ClientGroup,
+  ClientMethod,
+  CommonArguments,
+  StreamedEvent,
+} from './client/types.ts'
 export {
   type ActivityViewDocument,
   ALLOWED_ORIGINS_MAX,

@@ -136,7 +136,10 @@ export type WebSocketNames<A extends Api> = {
   [K in keyof A['routes']]: A['routes'][K] extends { websocket: object } ? K : never
 }[keyof A['routes']]
 
-/** A documented failure: `body` is sent as it is, JSON unless `contentType` says otherwise. Default: `{ message }`. */
+/**
+ * A documented failure. `body` is sent as JSON, or as it is when it is text (an empty text: no body at all). Default:
+ * `{ message }`.
+ */
 export class RestError extends Error {
   readonly status: number
   readonly body: unknown

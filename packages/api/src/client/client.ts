@@ -135,7 +135,8 @@ function requestOf(api: Api, route: Route, options: ClientOptions, given: AnyArg
     },
     ...(given.signal ? { signal: given.signal } : {}),
   }
-  if (route.body === 'bytes') return { ...init, body: given.body as RequestInit['body'] & object, duplex: 'half' } as RequestInit
+  if (route.body === 'bytes')
+    return { ...init, body: given.body as RequestInit['body'] & object, duplex: 'half' } as RequestInit
   return route.body ? { ...init, body: bodyText(route.body, api, route, given) } : init
 }
 
