@@ -1,0 +1,94 @@
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface'
+import type { ByteStream } from '../types.ts'
+
+/** Unread bytes at which the far end is asked to pause. */
+const READ_PAUSE_BYTES = 256 * 1024
+
+/** A libp2p stream as ours. Its own async iterator and `onDrain` have no back-pressure, so events are used. */
+export function toByteStream(stream: Stream): ByteStream {
+  const reading = createReading(stream)
+  let finished = false
+  return {
+    source: reading.source,
+    write: async (bytes) => {
+      if (!stream.send(bytes)) await drained(stream)
+    },
+    finish: async () => {
+      finished = true
+      await stream.close()
+    },
+    abort: (reason) => {
+      reading.fail(reason)
+      stream.abort(reason)
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (!finished || stream.readStatus !== 'closed') stream.abort(new Error('the stream was dropped'))
+    },
+  }
+}
+
+function createReading(stream: Stream): { source: AsyncIterable<Uint8Array>; fail(reason: Error): void } {
+  let chunks: Uint8Array[] = []
+  let held = 0
+  let ended = false
+  let failure: Error | undefined
+  let wake = () => {}
+
+  const settle = (reason?: Error) => {
+    ended = true
+    failure ??= reason
+    wake()
+  }
+  stream.addEventListener('message', (event: StreamMessageEvent) => {
+    chunks.push(event.data.subarray())
+    held += event.data.byteLength
+    if (held >= READ_PAUSE_BYTES && stream.readStatus === 'readable') stream.pause()
+    wake()
+  })
+  stream.addEventListener('end', () => settle())
+  stream.addEventListener('close', (event: StreamCloseEvent) => {
+    const cause = event.error
+    settle(cause && new Error(`the stream was cut: ${cause.message}`, { cause }))
+  })
+  async function* source(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const batch = chunks
+      chunks = []
+      for (const chunk of batch) {
+        yield chunk
+        held -= chunk.length
+      }
+      if (chunks.length > 0) continue
+      if (stream.readStatus === 'paused') stream.resume()
+      if (chunks.length > 0) continue
+      if (failure) throw failure
+      if (ended) return
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  }
+  return {
+    source: source(),
+    fail: (reason) => {
+      chunks = []
+      settle(reason)
+    },
+  }
+}
+
+/** Resolves when the stream takes more; rejects when it closes first. */
+async function drained(stream: Stream): Promise<void> {
+  while (stream.writableNeedsDrain) {
+    if (stream.writeStatus === 'closed') throw new Error('the stream was closed while writing')
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        stream.removeEventListener('drain', done)
+        stream.removeEventListener('close', done)
+        resolve()
+      }
+      stream.addEventListener('drain', done)
+      stream.addEventListener('close', done)
+    })
+  }
+}
