@@ -52,3 +52,14 @@ export function moveTask(state: TaskState, move: TaskMove): TaskState {
     move,
   })
 }
+
+/** When a task ends by itself, and why. */
+export type Deadline = { readonly atMs: number; readonly code: 'Expired' | 'NoActivity'; readonly message: string }
+
+/** The end of the agreement, or of our patience with an idle one, whichever comes first; undefined when it is over. */
+export function deadlineOf(state: TaskState, expirationMs: number, idleTimeoutSec: number): Deadline | undefined {
+  if (isOver(state)) return undefined
+  const idleMs = state.kind === 'idle' ? state.sinceMs + idleTimeoutSec * 1000 : Number.POSITIVE_INFINITY
+  if (idleMs < expirationMs) return { atMs: idleMs, code: 'NoActivity', message: `no activity for ${idleTimeoutSec} s` }
+  return { atMs: expirationMs, code: 'Expired', message: 'the agreement has expired' }
+}

@@ -85,7 +85,7 @@ function parseFile(name: ConfigName, text: string): unknown {
 }
 
 function check(name: ConfigName, value: unknown): unknown {
-  const [file, schema] = FILES[name] as [string, z.ZodType]
+  const [file, schema] = FILES[name] as readonly [string, z.ZodType]
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const issue = result.error.issues[0]
