@@ -7,6 +7,7 @@
  *     net.ts                 the bus prefixes /net/..., who may call as whom, which transport for which peer
  */
 export { NetError, type NetErrorCode } from './errors.ts'
+export { createNet, type NetDeps, type NetOptions } from './net.ts'
 export type { SessionTransportOptions } from './session/transport.ts'
 export type {
   ByteStream,

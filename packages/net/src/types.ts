@@ -76,7 +76,10 @@ export type NetStatus = {
   readonly endpoints: readonly string[]
   readonly listenAddress: string | null
   readonly publicAddress: string | null
+  /** Connected peers. */
   readonly sessions: number
+  /** Packets refused so far: not proven callers, unknown addresses, broken packets. */
+  readonly refusedPackets: number
 }
 
 export interface Net extends Service {
