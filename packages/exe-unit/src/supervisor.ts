@@ -121,8 +121,8 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
     } catch (error) {
       return failed(messageOf(error))
     }
-    if (kind === 'terminate') for (const other of batches.values()) if (other !== batch) other.close()
     const outcome = await commands.execute(batch, index, ending.signal)
+    if (kind === 'terminate') for (const other of batches.values()) if (other !== batch) other.close()
     move(finish(moment, kind, outcome.code === 0))
     return outcome
   }
