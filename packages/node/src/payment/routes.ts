@@ -1,6 +1,7 @@
 /** Binds the payment APIs to the service. What a failure answers is the original's, where clients look at it. */
 import { type emetPaymentApi, type paymentApi, RestError, type RouteHandlers } from '@emet/api'
-import { PAYMENT_EVENT_KINDS, type PaymentEventKind } from '@emet/core'
+import { allocationUpdateSchema, newAllocationSchema, PAYMENT_EVENT_KINDS, type PaymentEventKind } from '@emet/core'
+import { z } from 'zod'
 import { DriverError } from './drivers/errors.ts'
 import { PaymentError, type PaymentErrorCode } from './errors.ts'
 import type { PaymentService } from './types.ts'
@@ -32,11 +33,11 @@ export function emetPaymentRoutes({ accounts }: PaymentService): RouteHandlers<t
 function allocationRoutes({ allocations }: PaymentService) {
   return {
     createAllocation: ({ caller, body, signal }) =>
-      answerAllocation(body, () => allocations.create(caller.nodeId, body, { signal })),
+      answerAllocation(z.encode(newAllocationSchema, body), () => allocations.create(caller.nodeId, body, { signal })),
     listAllocations: async ({ caller, query }) => allocations.list(caller.nodeId, pageOf(query)),
     getAllocation: ({ caller, params }) => answer(() => allocations.get(caller.nodeId, params.allocationId)),
     amendAllocation: ({ caller, params, body, signal }) =>
-      answerAllocation(body, () => allocations.amend(caller.nodeId, params.allocationId, body, { signal })),
+      answerAllocation(z.encode(allocationUpdateSchema, body), () => allocations.amend(caller.nodeId, params.allocationId, body, { signal })),
     releaseAllocation: ({ caller, params }) =>
       answer(() => {
         allocations.release(caller.nodeId, params.allocationId)
@@ -283,12 +284,7 @@ function problemOf(error: unknown, requestBody: unknown): RestError {
     ...(address === undefined ? {} : { address }),
     ...facts,
     ...(problem ? {} : { internalError: detail }),
-    requestBody: plain(requestBody),
+    requestBody,
   }
   return new RestError(status, detail, { body, contentType: 'application/problem+json', cause: error })
-}
-
-/** As JSON takes it. */
-function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item)))
 }
