@@ -8,7 +8,7 @@ export const LONG_POLL_SECONDS_MAX = 3600
 const numberText = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?$/
 
 /** A number as text. */
-export const numberQuery = z.codec(z.string().max(64), z.number(), {
+const numberQuery = z.codec(z.string().max(64), z.number(), {
   decode: (text, context) => {
     if (numberText.test(text)) return Number(text)
     context.issues.push({ code: 'custom', input: text, message: `not a number: ${JSON.stringify(text)}` })
@@ -19,19 +19,23 @@ export const numberQuery = z.codec(z.string().max(64), z.number(), {
 
 /** A whole number as text, within the bounds. */
 export const intQuery = (min: number, max: number) =>
-  z.codec(z.string().max(64), z.int().min(min).max(max), {
-    decode: (text, context) => {
-      if (/^[+-]?\d{1,15}$/.test(text)) return Number(text)
-      context.issues.push({ code: 'custom', input: text, message: `not a whole number: ${JSON.stringify(text)}` })
-      return z.NEVER
-    },
-    encode: String,
-  })
+  z
+    .codec(z.string().max(64), z.int().min(min).max(max), {
+      decode: (text, context) => {
+        if (/^[+-]?\d{1,15}$/.test(text)) return Number(text)
+        context.issues.push({ code: 'custom', input: text, message: `not a whole number: ${JSON.stringify(text)}` })
+        return z.NEVER
+      },
+      encode: String,
+    })
+    .meta({ wire: { type: 'integer', minimum: min, maximum: max } })
 
-export const booleanQuery = z.codec(z.enum(['true', 'false']), z.boolean(), {
-  decode: (text) => text === 'true',
-  encode: (value) => (value ? 'true' : 'false'),
-})
+export const booleanQuery = z
+  .codec(z.enum(['true', 'false']), z.boolean(), {
+    decode: (text) => text === 'true',
+    encode: (value) => (value ? 'true' : 'false'),
+  })
+  .meta({ wire: { type: 'boolean' } })
 
 /** Seconds to wait, as text. Negative ones count as 0, and long ones are cut to `LONG_POLL_SECONDS_MAX`. */
 export const secondsQuery = z
@@ -39,7 +43,7 @@ export const secondsQuery = z
     decode: (seconds) => Math.min(Math.max(seconds, 0), LONG_POLL_SECONDS_MAX),
     encode: (seconds) => seconds,
   })
-  .describe('Seconds')
+  .meta({ wire: { type: 'number', description: 'Seconds' } })
 
 /** A list: comma-joined text, or the parameter repeated. Sent comma-joined. */
 export const listQuery = z

@@ -89,8 +89,12 @@ export function createClientGroup<const A extends Api>(api: A, options: ClientOp
 function createMethod(api: Api, route: Route, options: ClientOptions): unknown {
   const call = callName(api, route)
   if (route.websocket) return { url: (given: AnyArguments = {}) => webSocketUrl(api, route, options, given) }
-  const plain = async (given: AnyArguments = {}) =>
-    readReply(await send(api, route, options, given, acceptOf(route)), route, call)
+  const plain = async (given: AnyArguments = {}) => {
+    const response = await send(api, route, options, given, acceptOf(route))
+    return readReply(response, route, call).catch((error) => {
+      throw failureInTransit(error, 'broken-off', call, options, given.signal)
+    })
+  }
   const { events } = route
   return events ? Object.assign(plain, { stream: streamOf(api, route, options, events) }) : plain
 }
@@ -103,7 +107,7 @@ function streamOf(api: Api, route: Route, options: ClientOptions, events: z.ZodT
     try {
       yield* readEvents(response, events, callName(api, route))
     } catch (error) {
-      throw failureInTransit(error, api, route, options, given.signal)
+      throw failureInTransit(error, 'broken-off', callName(api, route), options, given.signal)
     }
   }
 }
@@ -118,7 +122,7 @@ async function send(
   const url = new URL(targetOf(api, route, given), options.url)
   const init = requestOf(api, route, options, given, accept)
   const response = await (options.fetch ?? globalThis.fetch)(url, init).catch((error) => {
-    throw failureInTransit(error, api, route, options, given.signal)
+    throw failureInTransit(error, 'unreachable', callName(api, route), options, given.signal)
   })
   if (response.ok) return response
   throw await failureOf(response, callName(api, route))
@@ -145,17 +149,19 @@ const contentTypeOf = (route: Route) => (route.body === 'bytes' ? 'application/o
 /** What to throw when there was no whole answer. */
 function failureInTransit(
   error: unknown,
-  api: Api,
-  route: Route,
-  options: ClientOptions,
+  code: 'unreachable' | 'broken-off',
+  call: string,
+  { url }: ClientOptions,
   signal: AbortSignal | undefined,
 ): unknown {
   if (signal?.aborted) return signal.reason
   if (error instanceof ApiError) return error
-  const call = callName(api, route)
   const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error)
-  const message = `${call}: the daemon at ${options.url} does not answer (${cause}): is it running? Start it with "emet node run".`
-  return new ApiError('unreachable', message, { call, cause: error })
+  const message =
+    code === 'unreachable'
+      ? `the daemon at ${url} does not answer (${cause}): is it running? Start it with "emet node run".`
+      : `the connection to the daemon at ${url} broke off (${cause}); what was asked may have happened.`
+  return new ApiError(code, `${call}: ${message}`, { call, cause: error })
 }
 
 function webSocketUrl(api: Api, route: Route, options: ClientOptions, given: AnyArguments): string {

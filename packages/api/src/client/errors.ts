@@ -5,6 +5,8 @@ export type ApiErrorCode =
   | 'status'
   /** Nothing answers at the address. */
   | 'unreachable'
+  /** The connection broke before the answer was whole. */
+  | 'broken-off'
   /** The answer is not what the contract says. */
   | 'bad-reply'
   /** What the caller gave does not fit the contract; nothing was sent. */

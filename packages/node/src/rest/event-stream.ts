@@ -32,8 +32,10 @@ export async function writeEventStream(
     }
     response.end()
   } catch (error) {
-    response.destroy()
-    if (!signal.aborted) throw error
+    if (signal.aborted) return void response.destroy()
+    // Sends what was written before, and then ends without the mark of a whole answer.
+    response.socket?.end()
+    throw error
   } finally {
     cancelPings()
     // A generator that is waiting returns once its wait is over; the signal ends that.

@@ -31,8 +31,10 @@ function serveHttp(app: FastifyInstance, mount: ApiMount, name: string, route: R
   app.route({
     method: route.method,
     url: routePath(mount.api, route),
+    preHandler: async (request) => {
+      if (request.ws) throw new RestError(400, 'this path is no WebSocket')
+    },
     handler: async (request, reply) => {
-      if (request.ws) return sendFailure(reply, new RestError(400, 'this is no WebSocket'))
       const result = await handler(parsed(mount, route, request, context) as RouteRequest<Route>)
       if (!(result instanceof EventStream)) return sendSuccess(reply, route, result)
       await sendEvents(result, route, request, reply, context)

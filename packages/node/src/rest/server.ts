@@ -72,21 +72,19 @@ export async function buildApp(deps: RestServerDeps, options: RestOptions, calls
   app.server.maxConnections = CONNECTIONS_MAX
   await app.register(websocket, { options: webSocketOptions(deps.mounts), preClose: (done) => done() })
   addHooks(app, deps, options, calls)
+  parseBodiesAs(app, 'stream')
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, context))
   app.setNotFoundHandler((_request, reply) => reply.code(404).send())
   await app.register(async (scope) => {
     parseBodiesAs(scope, 'buffer')
     serveMounts(scope, deps.mounts, false, context)
   })
-  await app.register(async (scope) => {
-    parseBodiesAs(scope, 'stream')
-    serveMounts(scope, deps.mounts, true, context)
-  })
+  serveMounts(app, deps.mounts, true, context)
   await app.ready()
   return app
 }
 
-/** Bodies are read here, and understood where the route is known. */
+/** Bodies are read here (or left to the handler, as a stream), and understood where the route is known. */
 function parseBodiesAs(scope: FastifyInstance, form: 'buffer' | 'stream'): void {
   scope.removeAllContentTypeParsers()
   if (form === 'stream') scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -108,6 +106,7 @@ function serveMounts(
 function addHooks(app: FastifyInstance, deps: RestServerDeps, options: RestOptions, calls: Calls): void {
   const requests = deps.metrics?.counter('emet_rest_requests_total', 'Requests answered, by route and status')
   app.addHook('onRequest', async (request, reply) => {
+    nameContentType(request)
     const isPreflight = applyCors(deps, options, request, reply)
     if (isPreflight) return reply.code(200).send()
     const auth = authenticate(request.raw.url ?? '', request.headers.authorization, deps.keys.findAppKey)
@@ -124,6 +123,13 @@ function addHooks(app: FastifyInstance, deps: RestServerDeps, options: RestOptio
       status: String(reply.statusCode),
     })
   })
+}
+
+/** A content type that is none becomes one that no route takes, so that each API refuses it in its own form. */
+function nameContentType({ headers }: FastifyRequest): void {
+  const type = headers['content-type']
+  if (type !== undefined && !/^[\w.+-]+\/[\w.+-]+\s*(;|$)/.test(type))
+    headers['content-type'] = 'application/octet-stream'
 }
 
 function applyCors(deps: RestServerDeps, options: RestOptions, request: FastifyRequest, reply: FastifyReply): boolean {
