@@ -9,18 +9,14 @@ import { z } from 'zod'
 import { NetError } from '../errors.ts'
 import { createRateLimit } from '../session/cast.ts'
 import type { ByteStream } from '../types.ts'
+import { createBook } from './book.ts'
 import { nodeIdOfPeer } from './keys.ts'
 import { type NodeRecord, openRecord, RECORD_BYTES_MAX } from './record.ts'
+import type { RecordTable } from './record-table.ts'
 import { toByteStream } from './stream.ts'
 
 /** The directory's protocol name. */
 export const DIRECTORY_PROTOCOL = '/emet/directory/1'
-
-/** Records that a relay keeps; the oldest go first. */
-export const RECORDS_MAX = 50_000
-
-/** How long a relay keeps a record that is not renewed. */
-export const RECORD_LIFETIME_MS = 30 * 60_000
 
 /** Requests per second that a relay answers. */
 export const DIRECTORY_REQUESTS_PER_SECOND_MAX = 500
@@ -31,8 +27,11 @@ const MESSAGE_BYTES_MAX = 4 * RECORD_BYTES_MAX
 /** Addresses of a relay in an answer. */
 const VIA_ADDRESSES_MAX = 8
 
-/** An answer must come within this time. */
-export const DIRECTORY_TIMEOUT_MS = 5000
+/** An answer must come within this time. Longer than `TABLE_TIMEOUT_MS`, since the relay may ask others meanwhile. */
+export const DIRECTORY_TIMEOUT_MS = 8000
+
+/** A lookup in the table must answer within this time. */
+export const TABLE_TIMEOUT_MS = 2000
 
 const base64 = z.string().max(2 * RECORD_BYTES_MAX)
 const requestSchema = z.union([
@@ -57,6 +56,8 @@ export type DirectoryDeps = {
   logger: Logger
   /** The relays that this node has sessions with. */
   relays(): PeerId[]
+  /** The relays' Kademlia table, when this node takes part in it. */
+  table?: RecordTable
 }
 
 export interface Directory {
@@ -68,59 +69,32 @@ export interface Directory {
   find(nodeId: NodeId, options?: AbortOptions): Promise<Location | undefined>
 }
 
-type Kept = { sealed: Uint8Array; record: NodeRecord; untilMs: number }
-
-export function createDirectory({ host, clock, logger, relays }: DirectoryDeps): Directory {
-  const kept = new Map<NodeId, Kept>()
+export function createDirectory({ host, clock, logger, relays, table }: DirectoryDeps): Directory {
+  const book = createBook({ clock, logger, table })
   const mayAsk = createRateLimit(clock, DIRECTORY_REQUESTS_PER_SECOND_MAX)
+  const asker = createAsker(host, clock)
 
-  const keep = (sealed: Uint8Array, record: NodeRecord, from: PeerId) => {
-    if (!record.peerId.equals(from)) throw new NetError('not-proven', 'a node may publish its own record only')
-    const known = kept.get(record.nodeId)
-    if (known && known.record.sequence > record.sequence) return
-    kept.delete(record.nodeId)
-    kept.set(record.nodeId, { sealed, record, untilMs: clock.monotonicMs() + RECORD_LIFETIME_MS })
-    const [oldest] = kept.keys()
-    if (kept.size > RECORDS_MAX && oldest) kept.delete(oldest)
-  }
   const findHere = (nodeId: NodeId): Answer | undefined => {
-    const entry = kept.get(nodeId)
+    const entry = book.find(nodeId)
     if (!entry) return undefined
-    if (entry.untilMs < clock.monotonicMs()) return void kept.delete(nodeId)
     const isHere = host.getConnections(entry.record.peerId).some((connection) => connection.status === 'open')
     const via = isHere ? host.getMultiaddrs().slice(0, VIA_ADDRESSES_MAX).map(String) : []
-    return { record: Buffer.from(entry.sealed).toString('base64'), via }
+    return { record: toText(entry.sealed), via }
   }
-  const askRelay = async (relay: PeerId, request: Request, signal: AbortSignal): Promise<Answer> => {
-    const connection = host.getConnections(relay)[0]
-    if (!connection) throw new NetError('unreachable', `not connected to the relay ${relay}`)
-    return ask(connection, request, signal)
-  }
-  const askAll = async (nodeId: NodeId, hops: number, except: PeerId | undefined, outer?: AbortSignal) => {
-    const stop = new AbortController()
-    const cancelTimer = clock.setTimer(DIRECTORY_TIMEOUT_MS, () => stop.abort(new Error('no answer in time')))
-    const signal = outer ? AbortSignal.any([outer, stop.signal]) : stop.signal
-    const asked = relays().filter((relay) => !except || !relay.equals(except))
-    const answers = asked.map(async (relay) => {
-      const answer = await askRelay(relay, { find: nodeId, hops }, signal)
-      return answer.record ? answer : Promise.reject(new Error('not known'))
-    })
-    try {
-      return await Promise.any(answers)
-    } catch {
-      return undefined
-    } finally {
-      cancelTimer()
-      stop.abort(new Error('answered'))
-    }
+  const findElsewhere = async (nodeId: NodeId, hops: number, asking: PeerId): Promise<Answer | undefined> => {
+    if (hops === 0) return undefined
+    const others = relays().filter((relay) => !relay.equals(asking))
+    const told = await asker.askAll(others, { find: nodeId, hops: hops - 1 })
+    if (told || !table) return told
+    const sealed = await asker.withTimeout(TABLE_TIMEOUT_MS, undefined, (signal) => table.get(nodeId, signal))
+    return sealed && { record: toText(sealed) }
   }
   const answer = async (request: z.output<typeof requestSchema>, from: PeerId): Promise<Answer> => {
     if ('find' in request) {
-      const here = findHere(request.find)
-      return here ?? ((request.hops > 0 && (await askAll(request.find, request.hops - 1, from))) || {})
+      return findHere(request.find) ?? (await findElsewhere(request.find, request.hops, from)) ?? {}
     }
     const sealed = Buffer.from(request.put, 'base64')
-    keep(sealed, await openRecord(sealed), from)
+    book.keep(sealed, await openRecord(sealed), from)
     return {}
   }
   const onRequest = async (stream: ByteStream, from: PeerId) => {
@@ -138,16 +112,12 @@ export function createDirectory({ host, clock, logger, relays }: DirectoryDeps):
         maxInboundStreams: 64,
       }),
     publish: async (relay, sealed) => {
-      const stop = new AbortController()
-      const cancelTimer = clock.setTimer(DIRECTORY_TIMEOUT_MS, () => stop.abort(new Error('no answer in time')))
-      try {
-        await askRelay(relay, { put: Buffer.from(sealed).toString('base64') }, stop.signal)
-      } finally {
-        cancelTimer()
-      }
+      await asker.withTimeout(DIRECTORY_TIMEOUT_MS, undefined, (signal) =>
+        asker.askRelay(relay, { put: toText(sealed) }, signal),
+      )
     },
     find: async (nodeId, options) => {
-      const found = await askAll(nodeId, 1, undefined, options?.signal)
+      const found = await asker.askAll(relays(), { find: nodeId, hops: 1 }, options?.signal)
       if (!found?.record) return undefined
       const record = await openRecord(Buffer.from(found.record, 'base64'))
       if (record.nodeId !== nodeId)
@@ -155,6 +125,42 @@ export function createDirectory({ host, clock, logger, relays }: DirectoryDeps):
       return { record, via: (found.via ?? []).map((text) => multiaddr(text)) }
     },
   }
+}
+
+const toText = (sealed: Uint8Array) => Buffer.from(sealed).toString('base64')
+
+/** Asks relays over the connections that there are. */
+function createAsker(host: Libp2p, clock: Clock) {
+  const withTimeout = async <T>(
+    ms: number,
+    outer: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ) => {
+    const stop = new AbortController()
+    const cancelTimer = clock.setTimer(ms, () => stop.abort(new Error('no answer in time')))
+    try {
+      return await run(outer ? AbortSignal.any([outer, stop.signal]) : stop.signal)
+    } finally {
+      cancelTimer()
+      // Whoever is still asked need not answer any more.
+      stop.abort(new Error('answered already'))
+    }
+  }
+  const askRelay = async (relay: PeerId, request: Request, signal: AbortSignal): Promise<Answer> => {
+    const [connection] = host.getConnections(relay)
+    if (!connection) throw new NetError('unreachable', `not connected to the relay ${relay}`)
+    return ask(connection, request, signal)
+  }
+  /** The first answer with a record. */
+  const askAll = (relays: readonly PeerId[], request: Request, outer?: AbortSignal): Promise<Answer | undefined> =>
+    withTimeout(DIRECTORY_TIMEOUT_MS, outer, async (signal) => {
+      const answers = relays.map(async (relay) => {
+        const answer = await askRelay(relay, request, signal)
+        return answer.record ? answer : Promise.reject(new Error('not known'))
+      })
+      return Promise.any(answers).catch(() => undefined)
+    })
+  return { withTimeout, askRelay, askAll }
 }
 
 async function ask(connection: Connection, request: Request, signal: AbortSignal): Promise<Answer> {

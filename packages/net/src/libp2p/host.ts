@@ -40,9 +40,23 @@ export async function createHost(key: PrivateKey, options: Libp2pOptions): Promi
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX } })],
     connectionMonitor: { enabled: false },
     connectionManager: connectionManager(options),
-    services: { identify: identify(), dcutr: dcutr(), ...(options.relayServer && { relay: relayServer() }) },
+    services: {
+      identify: identify(),
+      dcutr: dcutr(),
+      ...(options.relayServer && { relay: relayServer() }),
+      ...(hasTable(options) && (await import('./table.ts')).tableServices()),
+    },
+    ...(options.mdns && { peerDiscovery: [(await import('@libp2p/mdns')).mdns({ serviceTag: MDNS_TAG })] }),
   }
   return createLibp2p(config)
+}
+
+/** Nodes on a local network find each other by this name. */
+const MDNS_TAG = '_emet._udp.local'
+
+/** Whether the node takes part in the relays' Kademlia table. */
+export function hasTable({ dht, relayServer }: Libp2pOptions): boolean {
+  return dht ?? relayServer ?? false
 }
 
 /** Whether the node takes a place at a relay. */

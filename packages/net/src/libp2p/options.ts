@@ -11,7 +11,7 @@ export type Libp2pOptions = SessionTransportOptions & {
   readonly reserve?: boolean
   /** Find nodes on the local network. Default false. */
   readonly mdns?: boolean
-  /** Take part in the Kademlia table, as a server when `relayServer`. Default true. */
+  /** Take part in the relays' Kademlia table. Default: as `relayServer`. */
   readonly dht?: boolean
   /** Connections, of all kinds. Default `CONNECTIONS_MAX`, for relays `RELAY_CONNECTIONS_MAX`. */
   readonly connectionsMax?: number

@@ -1,16 +1,20 @@
-import type { Clock, Logger, NodeId } from '@emet/core'
+import { type Clock, type Logger, messageOf, type NodeId } from '@emet/core'
 import type { Connection, Libp2p } from '@libp2p/interface'
 import { NetError } from '../errors.ts'
 import type { Link, StreamKind, Wire, WireHandlers } from '../session/link.ts'
 import type { NetIdentity } from '../types.ts'
 import { createDialler, type Dialler, nodeIdOfEndpoint } from './dialler.ts'
 import { createDirectory } from './directory.ts'
-import { createHost } from './host.ts'
+import { createHost, hasTable } from './host.ts'
 import { hostKey, nodeIdOfPeer } from './keys.ts'
 import { createLinks, isRelayed, type Links, STREAM_LIMITS, STREAM_PROTOCOLS } from './links.ts'
 import type { Libp2pOptions } from './options.ts'
 import { createPresence, type Presence } from './presence.ts'
+import { createRecordTable } from './record-table.ts'
 import { toByteStream } from './stream.ts'
+
+/** Nodes of the local network that are connected to without being asked. */
+export const NEIGHBOURS_MAX = 32
 
 export type Libp2pWireDeps = { identity: NetIdentity; clock: Clock; logger: Logger }
 
@@ -56,12 +60,18 @@ async function startParts(deps: Libp2pWireDeps, options: Libp2pOptions, handlers
   const key = hostKey(deps.identity)
   const host = await createHost(key, options)
   const links = createLinks()
-  const directory = createDirectory({ ...deps, host, relays: () => presence.relays() })
+  const directory = createDirectory({
+    ...deps,
+    host,
+    relays: () => presence.relays(),
+    ...(hasTable(options) && { table: createRecordTable(host) }),
+  })
   const presence: Presence = createPresence({ ...deps, host, key, directory })
   const dialler = createDialler(host, directory)
   if (options.relayServer) await directory.serve()
   await takeStreams(host, links, handlers)
   host.addEventListener('connection:open', ({ detail }) => onOpen(host, links, detail, handlers))
+  if (options.mdns) connectNeighbours(host, links, handlers, deps.logger)
   await host.start()
   presence.start()
   return { host, dialler, presence, links }
@@ -85,7 +95,26 @@ async function takeStreams(host: Libp2p, links: Links, handlers: WireHandlers): 
 function onOpen(host: Libp2p, links: Links, connection: Connection, handlers: WireHandlers): void {
   if (connection.direction !== 'outbound' || isRelayed(connection)) return
   const link = links.of(connection)
-  if (link && host.getConnections(connection.remotePeer).some(isRelayed)) handlers.onBetterLink(link)
+  if (link && host.getConnections(connection.remotePeer).some(isRelayed)) handlers.onUsefulLink(link)
+}
+
+/** Connects to nodes of the local network as they are found. */
+function connectNeighbours(host: Libp2p, links: Links, handlers: WireHandlers, logger: Logger): void {
+  let connected = 0
+  host.addEventListener('peer:discovery', ({ detail }) => {
+    if (connected >= NEIGHBOURS_MAX || !nodeIdOfPeer(detail.id) || host.getConnections(detail.id).length > 0) return
+    connected++
+    host.dial(detail.id).then(
+      (connection) => {
+        const link = links.of(connection)
+        if (link) handlers.onUsefulLink(link)
+      },
+      (error: unknown) => {
+        connected--
+        logger.debug('cannot connect to a neighbour', { peer: nodeIdOfPeer(detail.id), error: messageOf(error) })
+      },
+    )
+  })
 }
 
 function checkedLink(links: Links, connection: Connection, wanted: NodeId | undefined): Link {

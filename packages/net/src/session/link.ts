@@ -26,8 +26,8 @@ export interface Link {
 export type WireHandlers = {
   /** The far end has opened a stream. */
   onStream(link: Link, kind: StreamKind, stream: ByteStream): void
-  /** A better link to a peer came about by itself, for example after hole punching. */
-  onBetterLink(link: Link): void
+  /** A link worth a session came about by itself: hole punching has worked, or a neighbour was found. */
+  onUsefulLink(link: Link): void
   /** Whether `nodeId` is a peer with an open session; the wire prefers such peers for look-ups. */
   connectedIds(): NodeId[]
 }

@@ -94,7 +94,7 @@ function startWire(
 ): Promise<void> {
   return wire.start({
     onStream: (link, kind, stream) => (kind === 'rpc' ? roster.greet(link, stream) : acceptBulk(link, stream)),
-    onBetterLink: (link) => {
+    onUsefulLink: (link) => {
       const tell = (error: unknown) =>
         logger.debug('kept the old path to a peer', { peer: link.remoteId, error: messageOf(error) })
       connector.sessionOn(link).catch(tell)
