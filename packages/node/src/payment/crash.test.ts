@@ -60,7 +60,8 @@ async function decide({ requestor }: World): Promise<void> {
     }
   }
   for (const { invoiceId, amount, status } of payment.invoices.list(id)) {
-    if (status === 'RECEIVED') await payment.invoices.accept(id, invoiceId, { totalAmountAccepted: amount, allocationId })
+    if (status === 'RECEIVED')
+      await payment.invoices.accept(id, invoiceId, { totalAmountAccepted: amount, allocationId })
   }
 }
 
@@ -98,7 +99,10 @@ async function checkBooks({ requestor, provider, ledger }: World, db: Database):
       totalAmountPaid: 5n * GLM,
     })
     for (const feed of [payment.invoices, payment.debitNotes]) {
-      const kinds = { requestorKinds: ['ACCEPTED', 'SETTLED'] as const, providerKinds: ['ACCEPTED', 'SETTLED'] as const }
+      const kinds = {
+        requestorKinds: ['ACCEPTED', 'SETTLED'] as const,
+        providerKinds: ['ACCEPTED', 'SETTLED'] as const,
+      }
       const events = await feed.events(id, { timeoutMs: 0, ...kinds })
       expect(events.map(({ eventType }) => eventType.replace(/Invoice|DebitNote/, ''))).toEqual([
         'AcceptedEvent',
@@ -112,7 +116,11 @@ async function checkBooks({ requestor, provider, ledger }: World, db: Database):
 }
 
 /** Runs the trade with one death. Returns false when the node was never about to make that commit. */
-async function tradeWithDeath(side: 'requestor' | 'provider', commit: number, when: 'before' | 'after'): Promise<boolean> {
+async function tradeWithDeath(
+  side: 'requestor' | 'provider',
+  commit: number,
+  when: 'before' | 'after',
+): Promise<boolean> {
   const inner = openDatabase({ path: ':memory:' })
   const mortal: Mortal = mortalDatabase(inner, commit, when)
   const world = await createWorld({ db: (of) => (of === side ? mortal : openDatabase({ path: ':memory:' })) })

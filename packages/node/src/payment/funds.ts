@@ -99,4 +99,3 @@ function checkEnough({ amountWei, ...account }: Wish, check: FundsCheck, reserve
     reservedFunds: formatAmount(reserved),
   })
 }
-

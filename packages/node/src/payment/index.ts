@@ -47,7 +47,7 @@ export {
   type PaymentDriver,
 } from './drivers/index.ts'
 export { PaymentError, type PaymentErrorCode } from './errors.ts'
-export { type PaymentOptions, paymentOptionsSchema } from './options.ts'
+export { type PaymentOptions, type PaymentOptionsInput, paymentOptionsSchema } from './options.ts'
 export { createPayment } from './payment.ts'
 export { emetPaymentRoutes, paymentRoutes } from './routes.ts'
 export type {

@@ -158,7 +158,9 @@ const draft = (context: Context, owner: NodeId, facts: AgreementFacts, terms: Te
   status: 'ISSUED' as const,
 })
 function keep(context: Context, document: PaymentDocument): PaymentDocument {
-  if (context.store.documents.count(document.owner, document.role, document.agreementId) >= DOCUMENTS_PER_AGREEMENT_MAX) {
+  if (
+    context.store.documents.count(document.owner, document.role, document.agreementId) >= DOCUMENTS_PER_AGREEMENT_MAX
+  ) {
     throw new PaymentError(
       'bad-request',
       `agreement ${document.agreementId} has ${DOCUMENTS_PER_AGREEMENT_MAX} documents`,

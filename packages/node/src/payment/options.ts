@@ -40,6 +40,8 @@ export const paymentOptionsSchema = z.object({
 })
 
 export type PaymentOptions = z.output<typeof paymentOptionsSchema>
+/** Any of the options; the rest have their defaults. */
+export type PaymentOptionsInput = z.input<typeof paymentOptionsSchema>
 
 /** Active allocations of one identity. */
 export const ALLOCATIONS_ACTIVE_MAX = 10_000

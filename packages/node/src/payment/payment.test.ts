@@ -2,7 +2,16 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { openDatabase } from '../store/index.ts'
 import type { PaymentErrorCode } from './errors.ts'
 import { PaymentError } from './errors.ts'
-import { ACTIVITY, AGREEMENT, agreementBetween, createWorld, GLM, PLATFORM, type World, type WorldOptions } from './testing.ts'
+import {
+  ACTIVITY,
+  AGREEMENT,
+  agreementBetween,
+  createWorld,
+  GLM,
+  PLATFORM,
+  type World,
+  type WorldOptions,
+} from './testing.ts'
 
 let world: World
 const open = async (options?: WorldOptions) => {
@@ -31,7 +40,12 @@ const note = (glm: bigint, due?: number) => {
 const invoice = (glm: bigint) => {
   const { payment, id } = world.provider
   const paymentDueDate = (world.clock.nowMs() + 1_000_000) * 1000
-  return payment.invoices.issue(id, { agreementId: AGREEMENT, activityIds: [ACTIVITY], amount: glm * GLM, paymentDueDate })
+  return payment.invoices.issue(id, {
+    agreementId: AGREEMENT,
+    activityIds: [ACTIVITY],
+    amount: glm * GLM,
+    paymentDueDate,
+  })
 }
 const accept = (kind: 'debitNotes' | 'invoices', id: string, glm: bigint, allocationId: string) =>
   world.requestor.payment[kind].accept(world.requestor.id, id, { totalAmountAccepted: glm * GLM, allocationId })
@@ -48,8 +62,7 @@ const sendInvoice = async (glm: bigint) => {
 }
 const statusOf = (side: 'requestor' | 'provider', kind: 'debitNotes' | 'invoices', id: string) =>
   world[side].payment[kind].get(world[side].id, id).status
-const balances = () =>
-  [world.requestor.id, world.provider.id].map((id) => world.ledger.balance(id, PLATFORM) / GLM)
+const balances = () => [world.requestor.id, world.provider.id].map((id) => world.ledger.balance(id, PLATFORM) / GLM)
 const codeOf = async (work: () => unknown): Promise<PaymentErrorCode | 'nothing thrown'> => {
   try {
     await work()
@@ -101,7 +114,11 @@ describe('the way of the money', () => {
     for (const side of ['requestor', 'provider'] as const) {
       const { payment, id } = world[side]
       const sheet = payment.sheets.agreement(id, AGREEMENT)
-      expect(sheet).toMatchObject({ totalAmountDue: 5n * GLM, totalAmountAccepted: 5n * GLM, totalAmountPaid: 5n * GLM })
+      expect(sheet).toMatchObject({
+        totalAmountDue: 5n * GLM,
+        totalAmountAccepted: 5n * GLM,
+        totalAmountPaid: 5n * GLM,
+      })
       expect(payment.sheets.activity(id, ACTIVITY)).toMatchObject({ totalAmountPaid: 2n * GLM })
       const payments = await payment.payments.poll(id, { timeoutMs: 0 })
       expect(payments).toHaveLength(1)
@@ -120,7 +137,10 @@ describe('the way of the money', () => {
     const [batch] = payment.batches.orders(id)
     expect(batch).toMatchObject({ totalAmount: 5n * GLM, paidAmount: 5n * GLM })
     expect(payment.batches.items(id, batch!.id)).toMatchObject([{ amount: 5n * GLM, paid: true }])
-    expect(payment.batches.details(id, batch!.id, world.provider.id).map(({ amount }) => amount)).toEqual([2n * GLM, 3n * GLM])
+    expect(payment.batches.details(id, batch!.id, world.provider.id).map(({ amount }) => amount)).toEqual([
+      2n * GLM,
+      3n * GLM,
+    ])
     expect(payment.allocations.orders(id, allocationId)).toHaveLength(1)
   })
 
@@ -221,7 +241,8 @@ describe('what is refused, with its code', () => {
       makeDeposit: undefined,
       extendTimeout: undefined,
     }
-    const create = (change: Partial<typeof wish>) => codeOf(() => payment.allocations.create(id, { ...wish, ...change }))
+    const create = (change: Partial<typeof wish>) =>
+      codeOf(() => payment.allocations.create(id, { ...wish, ...change }))
     expect(await create({ paymentPlatform: 'mock-local-glm' })).toBe('bad-platform')
     expect(await create({ paymentPlatform: 'mock-local-tGLM' })).toBe('bad-platform')
     expect(await create({ paymentPlatform: 'mock-nowhere-tglm' })).toBe('bad-platform')
@@ -384,7 +405,9 @@ describe('rejecting and cancelling', () => {
     const { allocationId } = await allocate()
     await accept('invoices', second, 3n, allocationId)
     expect(await codeOf(() => payment.invoices.cancel(id, second))).toBe('wrong-state')
-    expect(await codeOf(() => world.requestor.payment.invoices.reject(world.requestor.id, second, rejection))).toBe('wrong-state')
+    expect(await codeOf(() => world.requestor.payment.invoices.reject(world.requestor.id, second, rejection))).toBe(
+      'wrong-state',
+    )
   })
 })
 

@@ -22,7 +22,7 @@ import { nounOf, toDebitNote, toInvoice } from './document.ts'
 import { PaymentError } from './errors.ts'
 import { createFeed } from './feed.ts'
 import { createIssuing, type Issuing } from './issuing.ts'
-import { paymentOptionsSchema } from './options.ts'
+import { type PaymentOptionsInput, paymentOptionsSchema } from './options.ts'
 import { createPaying, toPayment } from './paying.ts'
 import { createPeerClient, type EntryBody, encodeMessage } from './peer-client.ts'
 import { bindPayment } from './protocol.ts'
@@ -37,10 +37,7 @@ const REQUESTOR_KINDS: readonly PaymentEventKind[] = ['RECEIVED', 'CANCELLED']
 const PROVIDER_KINDS: readonly PaymentEventKind[] = ['ACCEPTED', 'REJECTED', 'SETTLED', 'CANCELLED']
 
 /** Makes the payment module. `given` are options by name; see `paymentOptionsSchema`. Starts and stops the drivers. */
-export function createPayment(
-  deps: PaymentDeps,
-  given: Parameters<typeof paymentOptionsSchema.parse>[0] = {},
-): PaymentService {
+export function createPayment(deps: PaymentDeps, given: PaymentOptionsInput = {}): PaymentService {
   const options = paymentOptionsSchema.parse(given)
   const store = createPaymentStore(deps.db)
   const background = createBackground(deps.logger)

@@ -11,7 +11,12 @@ type Documents = PaymentService['debitNotes'] | PaymentService['invoices']
 
 /** A handler for each route of `/payment-api/v1`. */
 export function paymentRoutes(service: PaymentService): Handlers {
-  return { ...allocationRoutes(service), ...debitNoteRoutes(service), ...invoiceRoutes(service), ...viewRoutes(service) }
+  return {
+    ...allocationRoutes(service),
+    ...debitNoteRoutes(service),
+    ...invoiceRoutes(service),
+    ...viewRoutes(service),
+  }
 }
 
 /** A handler for each route of `/emet/v1/payment`. */
@@ -37,7 +42,9 @@ function allocationRoutes({ allocations }: PaymentService) {
     listAllocations: async ({ caller, query }) => allocations.list(caller.nodeId, pageOf(query)),
     getAllocation: ({ caller, params }) => answer(() => allocations.get(caller.nodeId, params.allocationId)),
     amendAllocation: ({ caller, params, body, signal }) =>
-      answerAllocation(z.encode(allocationUpdateSchema, body), () => allocations.amend(caller.nodeId, params.allocationId, body, { signal })),
+      answerAllocation(z.encode(allocationUpdateSchema, body), () =>
+        allocations.amend(caller.nodeId, params.allocationId, body, { signal }),
+      ),
     releaseAllocation: ({ caller, params }) =>
       answer(() => {
         allocations.release(caller.nodeId, params.allocationId)
@@ -92,7 +99,9 @@ function viewRoutes({ payments, accounts, sheets, batches }: PaymentService) {
   return {
     listPayments: ({ caller, query, signal }) => {
       const { driver, network } = query
-      return answer(() => payments.poll(caller.nodeId, { ...pollOf(query, signal), driver, network }), { 'bad-platform': 500 })
+      return answer(() => payments.poll(caller.nodeId, { ...pollOf(query, signal), driver, network }), {
+        'bad-platform': 500,
+      })
     },
     getPayment: ({ caller, params }) => answer(() => payments.get(caller.nodeId, params.paymentId)),
     getDriverStatus: async ({ query }) => {
@@ -109,7 +118,8 @@ function viewRoutes({ payments, accounts, sheets, batches }: PaymentService) {
       sheets.agreementActivities(caller.nodeId, params.agreementId),
     getPayAgreementOrders: async ({ caller, params }) => sheets.agreementOrders(caller.nodeId, params.agreementId),
     listPayActivities: async ({ caller, query }) => sheets.activities(caller.nodeId, pageOf(query)),
-    getPayActivity: ({ caller, params }) => answer(() => sheets.activity(caller.nodeId, params.activityId), SHEET_STATUS),
+    getPayActivity: ({ caller, params }) =>
+      answer(() => sheets.activity(caller.nodeId, params.activityId), SHEET_STATUS),
     getPayActivityDebitNotes: ({ caller, params }) =>
       answer(() => sheets.activityDebitNotes(caller.nodeId, params.activityId), SHEET_STATUS),
     getPayActivityInvoice: ({ caller, params }) =>
@@ -175,7 +185,10 @@ const pollOf = ({ timeout, afterTimestamp, maxEvents, appSessionId }: PollQuery,
   signal,
 })
 
-const peerOf = ({ timeout }: { readonly timeout: number }, signal: AbortSignal) => ({ timeoutMs: timeout * 1000, signal })
+const peerOf = ({ timeout }: { readonly timeout: number }, signal: AbortSignal) => ({
+  timeoutMs: timeout * 1000,
+  signal,
+})
 
 /** Golem REST: comma-separated, nothing trimmed; a name that means nothing selects nothing. */
 export function kindsOf(headers: Readonly<Record<string, string | undefined>>) {

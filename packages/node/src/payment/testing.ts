@@ -9,6 +9,7 @@ import type { Signer } from '../identity/types.ts'
 import { type Database, openDatabase } from '../store/index.ts'
 import { createMockDriver, createMockLedger, type MockDriver, type MockLedger } from './drivers/index.ts'
 import type { PaymentDriver, PaymentOrder, Settlement } from './drivers/types.ts'
+import type { PaymentOptionsInput } from './options.ts'
 import { createPayment } from './payment.ts'
 import type { AgreementFacts, PaymentDeps, PaymentService } from './types.ts'
 
@@ -173,7 +174,7 @@ export type World = {
 }
 
 export type WorldOptions = {
-  readonly payment?: Parameters<typeof createPayment>[1]
+  readonly payment?: PaymentOptionsInput
   readonly db?: (side: 'requestor' | 'provider') => Database
   readonly balance?: bigint
   /** Called after each construction of a service's dependencies. */
@@ -275,7 +276,11 @@ function createService(shared: Shared, bus: Bus, db: Database, mock: MockDriver,
     activities: { agreementOf: (activityId) => activities.get(activityId) },
     logger: silentLogger,
   }
-  return createPayment(options.deps?.(deps) ?? deps, { testnetCycleIntervalMs: 0, syncNeededPauseMs: 0, ...options.payment })
+  return createPayment(options.deps?.(deps) ?? deps, {
+    testnetCycleIntervalMs: 0,
+    syncNeededPauseMs: 0,
+    ...options.payment,
+  })
 }
 
 /** What `net` does: `/net/<id>/...` becomes `/public/...` there, from a proven caller, through the wire's encoding. */
