@@ -9,6 +9,8 @@ export type StreamSource = {
   readonly owner: NodeId
   readonly activityId: string
   readonly batchId: string
+  /** Whether the activity is known to have ended: then there is nothing to open again. */
+  isEnded(): boolean
 }
 
 /**
@@ -28,7 +30,6 @@ export async function* streamEvents(
     let isReplay = false
     try {
       for await (const event of open(deps.bus, source, signal)) {
-        attempt = 0
         const text = position === 0 ? JSON.stringify(event) : ''
         if (position++ === 0) {
           isReplay = text === first
@@ -36,15 +37,22 @@ export async function* streamEvents(
         }
         if (isReplay && position <= delivered) continue
         delivered++
+        attempt = 0
         yield event
       }
       return
     } catch (error) {
-      const isWayBroken = error instanceof ActivityError && (error.code === 'bus' || error.code === 'timeout')
-      if (!isWayBroken || attempt >= STREAM_ATTEMPTS_MAX) throw error
+      if (attempt >= STREAM_ATTEMPTS_MAX || source.isEnded() || !isWayBroken(error, delivered)) throw error
       await deps.clock.sleep(STREAM_RETRY_MS, signal)
     }
   }
+}
+
+/** Whether trying again may help. An exe-unit that was never there will not come. */
+function isWayBroken(error: unknown, delivered: number): boolean {
+  if (!(error instanceof ActivityError)) return false
+  if (delivered === 0 && error.facts['busCode'] === 'no-endpoint') return false
+  return error.code === 'bus' || error.code === 'timeout'
 }
 
 /** A silent stream is no failure: programs may think for days. The transport notices a peer that has gone. */

@@ -136,7 +136,8 @@ export function createRequestorSide(
     events: (owner, activityId, batchId, abort) => {
       const { peerId } = find(owner, activityId, 'requestor')
       const address = exeUnitAddress(peerId, activityId, 'StreamExecBatchResults', true)
-      return streamEvents(deps, { address, owner, activityId, batchId }, abort)
+      const isEnded = () => isTerminated(find(owner, activityId, 'requestor').state)
+      return streamEvents(deps, { address, owner, activityId, batchId, isEnded }, abort)
     },
     runningCommand: async (owner, activityId, wait) => {
       const { peerId } = live(owner, activityId)
