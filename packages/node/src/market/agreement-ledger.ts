@@ -119,8 +119,14 @@ export function isOverdue(agreement: AgreementRecord, nowMs: number, marginMs = 
 /** The refusal of an action that the state does not allow. */
 export function wrongState(agreement: AgreementRecord, message?: string): MarketError {
   const { agreementId, state } = agreement
+  if (state === 'Expired') return expired(agreement)
   const text = message ?? `Agreement [${agreementId}] is in state ${state}; this is not possible any more or not yet.`
   return new MarketError('wrong-state', text, { agreementId, state })
+}
+
+/** The refusal of an action on an agreement whose `validTo` has passed. */
+export function expired({ agreementId, state }: AgreementRecord): MarketError {
+  return new MarketError('agreement-expired', `Agreement [${agreementId}] expired.`, { agreementId, state })
 }
 
 function moved(agreement: AgreementRecord, move: AgreementMove) {

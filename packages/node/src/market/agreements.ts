@@ -1,6 +1,6 @@
 import { type AbortOptions, APPROVAL_MARGIN_MS, type InstantUs, type NodeId, type Reason } from '@emet/core'
 import { agreementOf, messageOf, routeOf } from './agreement.ts'
-import { agreementKey, feedKey, isOverdue, type Ledger, wrongState } from './agreement-ledger.ts'
+import { agreementKey, expired, feedKey, isOverdue, type Ledger, wrongState } from './agreement-ledger.ts'
 import type { Settlement } from './agreement-settlement.ts'
 import type { MarketContext } from './context.ts'
 import {
@@ -172,9 +172,6 @@ async function wait(
     if (current.state === 'Terminated') {
       throw new MarketError('bad-request', `Agreement [${agreementId}] is terminated.`, { agreementId })
     }
-    if (current.state === 'Expired') {
-      throw new MarketError('agreement-expired', `Agreement [${agreementId}] expired.`, { agreementId })
-    }
     throw wrongState(current, current.state)
   }
   const restMs = Math.max(agreement.validToUs / 1000 - context.clock.nowMs(), 0) + 1
@@ -283,7 +280,7 @@ async function waitForCommit(
 function lostApproval(current: AgreementRecord): MarketError | undefined {
   if (current.state === 'Cancelled') return wrongState(current, 'Cancelled')
   if (current.state !== 'Expired') return undefined
-  return new MarketError('agreement-expired', `Agreement [${current.agreementId}] expired.`, current)
+  return expired(current)
 }
 
 function afterRefusedApproval(ledger: Ledger, agreement: AgreementRecord, error: unknown): void {

@@ -77,27 +77,29 @@ export function createOfferIndex(deps: OfferIndexDeps, input: OfferIndexOptionsI
   }
   /** A signed message of a provider about itself, newer than any before. */
   const checkSigned = (
-    call: BusCall,
+    caller: NodeId,
     message: { nodeId: NodeId; atUs: number; signature: string },
     digest: Uint8Array,
   ) => {
-    const fail = (why: string) => new BusError('bad-request', `${call.address} of ${message.nodeId}: ${why}`)
-    if (message.nodeId !== admit(call)) throw fail('came from another node')
+    const fail = (why: string) => new BusError('bad-request', `the message of ${message.nodeId} ${why}`)
+    if (message.nodeId !== caller) throw fail('came from another node')
     if (signer.recover(digest, fromHex(message.signature)) !== message.nodeId)
-      throw fail('the signature is not its own')
+      throw fail('has a signature that is not its own')
     if (message.atUs > (clock.nowMs() + CLOCK_SKEW_MS_MAX) * 1000) throw fail('was signed in the future')
     if (message.atUs <= (heard.get(message.nodeId)?.signedUs ?? 0)) throw fail('is a repetition')
   }
   const onWithdraw = async (call: BusCall) => {
+    const caller = admit(call)
     const message = parse(withdrawSchema, call)
-    checkSigned(call, message, withdrawalDigest(message))
+    checkSigned(caller, message, withdrawalDigest(message))
     for (const id of message.offerIds) if (book.get(id)?.offer.nodeId === message.nodeId) book.remove(id)
     hear(message.nodeId, message.atUs)
     return null
   }
   const onHeartbeat = async (call: BusCall) => {
+    const caller = admit(call)
     const message = parse(heartbeatSchema, call)
-    checkSigned(call, message, heartbeatDigest(message))
+    checkSigned(caller, message, heartbeatDigest(message))
     const isKnown = offersDigest(book.idsOf(message.nodeId)) === message.offersDigest
     hear(message.nodeId, message.atUs)
     return { isKnown }

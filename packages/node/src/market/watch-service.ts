@@ -101,8 +101,8 @@ export function createWatchService(deps: WatchServiceDeps, options: WatchService
     return true
   }
   const onWatch = async (call: BusCall) => {
-    const request = parse(watchSchema, call)
     const caller = admit(call)
+    const request = parse(watchSchema, call)
     const query = queryOf(request, caller)
     const key = `${caller}/${request.watchId}`
     const nowUs = clock.nowMs() * 1000
