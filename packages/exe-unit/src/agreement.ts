@@ -68,7 +68,9 @@ export function property(tree: unknown, name: string): unknown {
     return isTagged ? (value as Record<string, unknown>)['@tag'] : value
   }
   for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
-    const below = Object.hasOwn(node, name.slice(0, dot)) ? property(node[name.slice(0, dot)], name.slice(dot + 1)) : undefined
+    const below = Object.hasOwn(node, name.slice(0, dot))
+      ? property(node[name.slice(0, dot)], name.slice(dot + 1))
+      : undefined
     if (below !== undefined) return below
   }
   return undefined

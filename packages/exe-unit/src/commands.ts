@@ -170,7 +170,7 @@ async function pump(
   index: number,
 ): Promise<Kept> {
   if (!mode) {
-    for await (const _ of command[name]) continue
+    for await (const _ of command[name]);
     return { value: null, droppedBytes: 0 }
   }
   const keeper = createOutputKeeper(mode, batch.outputBytesLeft)
@@ -237,5 +237,7 @@ function teller(clock: Clock, batch: Batch, index: number, command: ExeCommand):
 function parseDuration(text: string | null | undefined): number | undefined {
   const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
   const parts = [...(text ?? '').matchAll(/(\d+)\s*(ms|s|m|h)\b/g)]
-  return parts.length === 0 ? undefined : parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0)
+  return parts.length === 0
+    ? undefined
+    : parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0)
 }

@@ -13,13 +13,21 @@ import type { Supervisor } from './supervisor.ts'
 export const RESULTS_WAIT_MS_MAX = 3_600_000
 
 const id = z.string().min(1).max(256)
-const seconds = z.union([z.number(), z.bigint()]).nullish().transform((value) => Number(value ?? 0))
-const index = z.union([z.number(), z.bigint()]).nullish().transform((value) => (value == null ? undefined : Number(value)))
+const seconds = z
+  .union([z.number(), z.bigint()])
+  .nullish()
+  .transform((value) => Number(value ?? 0))
+const index = z
+  .union([z.number(), z.bigint()])
+  .nullish()
+  .transform((value) => (value == null ? undefined : Number(value)))
 
 const schemas = {
   exec: z.object({ activityId: id, batchId: id, exeScript: z.unknown() }),
   results: z.object({ activityId: id, batchId: id, timeout: seconds, commandIndex: index }),
-  stream: z.object({ activity_id: id, batch_id: id }).transform((it) => ({ activityId: it.activity_id, batchId: it.batch_id })),
+  stream: z
+    .object({ activity_id: id, batch_id: id })
+    .transform((it) => ({ activityId: it.activity_id, batchId: it.batch_id })),
   query: z.object({ activityId: id }),
 }
 

@@ -63,7 +63,11 @@ async function folderBytes(folder: string): Promise<number> {
       const path = join(next, entry.name)
       if (entry.isDirectory()) pending.push(path)
       // Blocks, not length: a sparse file costs what it holds.
-      else bytes += await lstat(path).then((it) => it.blocks * 512, () => 0)
+      else
+        bytes += await lstat(path).then(
+          (it) => it.blocks * 512,
+          () => 0,
+        )
     }
   }
   return bytes

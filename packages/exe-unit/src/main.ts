@@ -84,10 +84,12 @@ function signalled(): Promise<string> {
 
 /** One JSON object per line on standard error. */
 function createLineLogger(more: LogFields = {}): Logger {
-  const line = (level: string) => (message: string, fields: LogFields = {}) => {
-    const time = new Date(systemClock.nowMs()).toISOString()
-    process.stderr.write(`${JSON.stringify({ time, level, message, ...more, ...fields })}\n`)
-  }
+  const line =
+    (level: string) =>
+    (message: string, fields: LogFields = {}) => {
+      const time = new Date(systemClock.nowMs()).toISOString()
+      process.stderr.write(`${JSON.stringify({ time, level, message, ...more, ...fields })}\n`)
+    }
   return {
     debug: () => {},
     info: line('info'),

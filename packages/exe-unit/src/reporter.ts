@@ -12,6 +12,8 @@ import type { StatePair } from './state.ts'
 const REPORT_TIMEOUT_MS = 5_000
 /** Pause before a report is tried again. */
 const RETRY_MS = 500
+/** A report that took longer may have reached a daemon that has just restarted; then the state is told once more. */
+const PROMPT_MS = 500
 /** How long the activity lives without a daemon that takes its reports. */
 export const ORPHAN_MS = 10 * 60_000
 
@@ -22,7 +24,11 @@ export type ActivityStateDocument = {
   readonly errorMessage: string | null
 }
 
-export type ReporterOptions = { readonly activityId: string; readonly reportUrl: string; readonly orphanMs?: number | undefined }
+export type ReporterOptions = {
+  readonly activityId: string
+  readonly reportUrl: string
+  readonly orphanMs?: number | undefined
+}
 
 export interface Reporter {
   /** Queues a state; a newer one replaces it while it waits, the end never. */
@@ -42,11 +48,16 @@ export function createReporter(
   const { activityId, reportUrl } = options
   let newest: ActivityStateDocument | undefined
   let sending: Promise<void> | undefined
+  let current: ActivityStateDocument | undefined
   let answeredMs = clock.monotonicMs()
 
   const call = async (message: string, body: Record<string, unknown>): Promise<boolean> => {
     try {
-      await bus.call(`${reportUrl}/${message}`, { activityId, ...body, timeout: null }, { timeoutMs: REPORT_TIMEOUT_MS })
+      await bus.call(
+        `${reportUrl}/${message}`,
+        { activityId, ...body, timeout: null },
+        { timeoutMs: REPORT_TIMEOUT_MS },
+      )
       answeredMs = clock.monotonicMs()
       return true
     } catch (error) {
@@ -69,6 +80,7 @@ export function createReporter(
   }
   const setState = (state: ActivityStateDocument) => {
     newest = state
+    current = state
     sending ??= sendAll()
   }
   return {
@@ -80,9 +92,16 @@ export function createReporter(
         void (sending ?? Promise.resolve()).then(resolve)
       }),
     reportUsage: async (vector, signal) => {
+      let isDoubtful = false
       while (!signal.aborted) {
+        const beganMs = clock.monotonicMs()
         const usage = { currentUsage: vector(), timestamp: Math.floor(clock.nowMs() / 1000) }
-        await call(REPORT_MESSAGES.setActivityUsage, { usage })
+        const isTaken = await call(REPORT_MESSAGES.setActivityUsage, { usage })
+        isDoubtful ||= !isTaken || clock.monotonicMs() - beganMs > PROMPT_MS
+        if (isTaken && isDoubtful && current && !signal.aborted) {
+          isDoubtful = false
+          setState(current)
+        }
         await clock.sleep(USAGE_REPORT_INTERVAL_MS, signal).catch(() => {})
       }
     },

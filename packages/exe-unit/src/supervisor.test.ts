@@ -43,7 +43,9 @@ describe('the supervisor', () => {
       demand: { requestorId: REQUESTOR, properties: { 'golem.srv.comp.task_package': imageUrl, ...more } },
       offer: {
         providerId: PROVIDER,
-        properties: { golem: { com: { usage: { vector: ['golem.usage.cpu_sec', 'golem.usage.duration_sec', 'x.y'] } } } },
+        properties: {
+          golem: { com: { usage: { vector: ['golem.usage.cpu_sec', 'golem.usage.duration_sec', 'x.y'] } } },
+        },
       },
     })
   let imageUrl = ''
@@ -130,7 +132,13 @@ describe('the supervisor', () => {
   it('serves the requestor of the agreement and nobody else', async () => {
     await startWith(createMockRuntime())
     const refusal = { data: { forbidden: expect.stringContaining(STRANGER) } }
-    for (const message of ['Exec', 'GetExecBatchResults', 'GetActivityState', 'GetActivityUsage', 'GetRunningCommand']) {
+    for (const message of [
+      'Exec',
+      'GetExecBatchResults',
+      'GetActivityState',
+      'GetActivityUsage',
+      'GetRunningCommand',
+    ]) {
       await expect(call(message, {}, { kind: 'peer', nodeId: STRANGER }), message).rejects.toMatchObject(refusal)
       await expect(call(message, {}, { kind: 'peer', nodeId: PROVIDER }), message).rejects.toMatchObject({
         data: { forbidden: expect.any(String) },
@@ -147,7 +155,9 @@ describe('the supervisor', () => {
     const bad = (text: string) => ({ data: { badRequest: expect.stringContaining(text) } })
     await expect(exec('b', { deploy: {} })).rejects.toMatchObject(bad('array'))
     await expect(exec('b', [{ dance: {} }])).rejects.toMatchObject(bad('command 0 is "dance"'))
-    await expect(exec('b', [{ deploy: {} }, { run: { args: [] } }])).rejects.toMatchObject(bad('command 1 (run): entry_point'))
+    await expect(exec('b', [{ deploy: {} }, { run: { args: [] } }])).rejects.toMatchObject(
+      bad('command 1 (run): entry_point'),
+    )
     await exec('b', [])
     await expect(exec('b', [])).rejects.toMatchObject(bad('exists already'))
     await expect(results('nothing')).rejects.toMatchObject({ data: { notFound: expect.any(String) } })
@@ -159,17 +169,26 @@ describe('the supervisor', () => {
     await startWith(createMockRuntime())
     expect((await execute('b1', [run('echo', [])]))[0]?.message).toContain('deploy() command is expected now')
     expect((await execute('b2', [{ start: {} }]))[0]?.message).toContain('deploy() command is expected now')
-    expect((await execute('b3', [{ deploy: {} }, run('echo', [])]))[1]?.message).toContain('start() command is expected now')
+    expect((await execute('b3', [{ deploy: {} }, run('echo', [])]))[1]?.message).toContain(
+      'start() command is expected now',
+    )
     expect((await execute('b4', [{ start: {} }, { deploy: {} }]))[1]?.message).toContain('after a successful start()')
     const [failed, ...rest] = await execute('b5', [run('exit', ['7']), run('echo', [])])
-    expect(failed).toMatchObject({ result: 'Error', message: 'ExeScript command exited with code 7', isBatchFinished: true })
+    expect(failed).toMatchObject({
+      result: 'Error',
+      message: 'ExeScript command exited with code 7',
+      isBatchFinished: true,
+    })
     expect(rest).toEqual([])
     expect((await execute('b6', [run('echo', ['on'], { capture: STREAM })]))[0]?.stdout).toBe('on\n')
   })
 
   it('a failed deployment leaves the state as it was, and may be tried again', async () => {
     await startWith(createMockRuntime({ failing: 'deploy' }))
-    expect((await execute('b1', READY))[0]).toMatchObject({ result: 'Error', message: expect.stringContaining('deploy') })
+    expect((await execute('b1', READY))[0]).toMatchObject({
+      result: 'Error',
+      message: expect.stringContaining('deploy'),
+    })
     expect(supervisor.state().state).toEqual(['Initialized', null])
   })
 
@@ -207,7 +226,10 @@ describe('the supervisor', () => {
       [1, 'stderr'],
       [1, 'finished'],
     ])
-    expect(late[0]).toMatchObject({ batch_id: 'b1', kind: { started: { command: run('echo', ['one'], { capture: STREAM }) } } })
+    expect(late[0]).toMatchObject({
+      batch_id: 'b1',
+      kind: { started: { command: run('echo', ['one'], { capture: STREAM }) } },
+    })
     expect(late[0]?.timestamp).toMatch(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}$/)
   })
 
@@ -215,7 +237,9 @@ describe('the supervisor', () => {
     await startWith(createMockRuntime())
     await execute('b0', READY)
     await exec('b1', [run('echo', ['x'], { capture: STREAM }), run('sleep', [])])
-    expect(await results('b1', { commandIndex: 0 })).toMatchObject([{ index: 0, stdout: 'x\n', isBatchFinished: false }])
+    expect(await results('b1', { commandIndex: 0 })).toMatchObject([
+      { index: 0, stdout: 'x\n', isBatchFinished: false },
+    ])
     expect(await results('b1', { timeout: 0 })).toHaveLength(1)
     await expect(results('b1', { timeout: 0.01, commandIndex: 1 })).rejects.toThrow(ReplyError)
     expect(await call('GetRunningCommand', {})).toEqual([{ command: 'Run', progress: null, params: ['sleep'] }])
@@ -227,7 +251,10 @@ describe('the supervisor', () => {
     await execute('b0', READY)
     await exec('b1', [run('sleep', [])])
     expect((await execute('b2', [run('echo', ['beside'], { capture: STREAM })]))[0]?.stdout).toBe('beside\n')
-    expect((await execute('b3', [{ deploy: {} }]))[0]).toMatchObject({ result: 'Error', message: expect.stringContaining('Busy') })
+    expect((await execute('b3', [{ deploy: {} }]))[0]).toMatchObject({
+      result: 'Error',
+      message: expect.stringContaining('Busy'),
+    })
   })
 
   it('starts anew after a terminate command, which ends what runs', async () => {

@@ -8,27 +8,24 @@
  *     await supervisor.stop(why)               // nothing is left running; state Terminated reported
  */
 import { mkdir, rm } from 'node:fs/promises'
-import { type Bus, ReplyError } from '@emet/bus'
+import type { Bus } from '@emet/bus'
 import { type Clock, type Logger, messageOf } from '@emet/core'
 import type { AgreementTerms } from './agreement.ts'
-import { type Batch, type CommandResult, createBatch } from './batch.ts'
+import type { Batch, CommandResult } from './batch.ts'
+import { createBatchBook, type ResultsRequest, type RunningCommand } from './batch-book.ts'
 import { createCommands, failed } from './commands.ts'
 import { bindEndpoints } from './endpoints.ts'
 import { ExeUnitError } from './errors.ts'
-import { type RuntimeEvent, SUBSCRIBERS_MAX } from './events.ts'
+import type { RuntimeEvent } from './events.ts'
 import { type ActivityStateDocument, createReporter } from './reporter.ts'
 import type { Runtime } from './runtime.ts'
-import { type CommandKind, parseScript } from './script.ts'
+import type { CommandKind } from './script.ts'
 import { type ActivityMoment, begin, beginEnd, finish, INITIALIZED, NEW, TERMINATED } from './state.ts'
 import type { Transfers } from './transfer/types.ts'
 import { createUsage, LIMITS_INTERVAL_MS, type Meter } from './usage.ts'
 
-/** Batches whose results are kept. A new one pushes out the oldest that has finished. */
-export const BATCHES_MAX = 256
 /** Batches under way at one time. */
 export const BATCHES_UNDER_WAY_MAX = 16
-/** Kept output of all batches; over it the oldest finished ones are forgotten. */
-export const RESULTS_BYTES_MAX = 128 * 1024 * 1024
 /** How long the last report may take. */
 const LAST_REPORT_MS = 2_000
 
@@ -56,15 +53,6 @@ export type SupervisorOptions = {
 /** Golem wire: `ActivityUsage`. */
 export type ActivityUsageDocument = { readonly currentUsage: number[]; readonly timestamp: number }
 
-/** Golem wire: a command that runs. */
-export type RunningCommand = { readonly command: string; readonly progress: null; readonly params: string[] | null }
-
-export type ResultsRequest = {
-  readonly waitMs: number
-  readonly commandIndex: number | undefined
-  readonly signal: AbortSignal
-}
-
 export interface Supervisor {
   start(): Promise<void>
   /** Ends the activity. Idempotent; the first reason counts. */
@@ -87,7 +75,7 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
   const commands = createCommands(deps, options)
   const reporter = createReporter({ bus, clock, logger, onLost: (why) => end.resolve(why) }, options)
   const usage = createUsage({ clock, meter: deps.meter, counters: commands.counters }, usageOptions(terms, workDir))
-  const batches = new Map<string, Batch>()
+  const batches = createBatchBook(clock, activityId)
   const scripts = new Set<Promise<void>>()
   const loops: Promise<void>[] = []
   let moment: ActivityMoment = NEW
@@ -101,11 +89,6 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
     const isVisible = next.pair[0] !== moment.pair[0] || next.pair[1] !== moment.pair[1]
     moment = next
     if (isVisible) reporter.setState(stateDocument())
-  }
-  const find = (batchId: string): Batch => {
-    const batch = batches.get(batchId)
-    if (batch) return batch
-    throw new ExeUnitError('not-found', `batch ${batchId} is not known to activity ${activityId}`, { batchId })
   }
   const runScript = async (batch: Batch): Promise<void> => {
     for (let index = 0; index < batch.items.length && !batch.isFinished && !ending.signal.aborted; index++) {
@@ -122,19 +105,16 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
       return failed(messageOf(error))
     }
     const outcome = await commands.execute(batch, index, ending.signal)
-    if (kind === 'terminate') for (const other of batches.values()) if (other !== batch) other.close()
+    if (kind === 'terminate') for (const other of batches.all()) if (other !== batch) other.close()
     move(finish(moment, kind, outcome.code === 0))
     return outcome
   }
   const exec = (batchId: string, script: unknown): string => {
     if (ending.signal.aborted) throw new ExeUnitError('stopped', `activity ${activityId} is being terminated`)
-    if (batches.has(batchId)) throw new ExeUnitError('bad-request', `batch ${batchId} exists already`, { batchId })
     if (scripts.size >= BATCHES_UNDER_WAY_MAX) {
       throw new ExeUnitError('limit', `${BATCHES_UNDER_WAY_MAX} batches are under way; wait for one to finish`)
     }
-    const batch = createBatch(clock, batchId, parseScript(script))
-    forgetOld(batches)
-    batches.set(batchId, batch)
+    const batch = batches.open(batchId, script)
     const running = runScript(batch).catch((error) => {
       logger.error('a batch broke', { batchId, why: messageOf(error) })
       batch.close()
@@ -142,23 +122,6 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
     scripts.add(running)
     void running.finally(() => scripts.delete(running))
     return batchId
-  }
-  const results = async (batchId: string, { waitMs, commandIndex, signal }: ResultsRequest) => {
-    const batch = find(batchId)
-    const isDone = await batch.waitFor(commandIndex ?? batch.items.length - 1, waitMs, signal)
-    if (!isDone && commandIndex !== undefined) throw new ReplyError('timeout', `command ${commandIndex} has not finished`)
-    if (commandIndex === undefined) return [...batch.results]
-    // Golem wire: up to the command asked for, and only that one with its output.
-    return batch.results
-      .slice(0, commandIndex + 1)
-      .map((result) => (result.index === commandIndex ? result : { ...result, stdout: null, stderr: null }))
-  }
-  const events = (batchId: string, signal: AbortSignal) => {
-    const batch = find(batchId)
-    if (batch.subscribers >= SUBSCRIBERS_MAX) {
-      throw new ExeUnitError('limit', `batch ${batchId} has ${SUBSCRIBERS_MAX} subscribers already`)
-    }
-    return batch.events(signal)
   }
   const watchLimits = async () => {
     while (!ending.signal.aborted) {
@@ -170,7 +133,11 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
   }
   const start = async () => {
     await mkdir(workDir, { recursive: true })
-    unbind = bindEndpoints(bus, supervisor, { activityId, requestorId: terms.requestorId, providerId: terms.providerId })
+    unbind = bindEndpoints(bus, supervisor, {
+      activityId,
+      requestorId: terms.requestorId,
+      providerId: terms.providerId,
+    })
     await usage.measure()
     loops.push(watchLimits(), reporter.reportUsage(usage.vector, ending.signal))
     move(INITIALIZED)
@@ -178,12 +145,12 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
   }
   const stopOnce = async (why: string) => {
     end.resolve(why)
-    reason = `${why}: ${JSON.stringify(tally(batches.values()))}`
+    reason = `${why}: ${JSON.stringify(batches.tally())}`
     move(beginEnd(moment))
     ending.abort(new ExeUnitError('stopped', `the activity is terminated: ${why}`))
     await commands.reset(why).catch((error) => logger.error('the runtime did not stop', { why: messageOf(error) }))
     await Promise.all(scripts)
-    for (const batch of batches.values()) batch.close()
+    for (const batch of batches.all()) batch.close()
     await usage.measure().catch(() => undefined)
     await Promise.all(loops)
     if (!options.keepWorkDir) await rm(workDir, { recursive: true, force: true })
@@ -206,9 +173,9 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
     },
     ended: end.promise,
     exec,
-    results,
-    events,
-    runningCommands: () => runningOf(batches.values()),
+    results: batches.results,
+    events: batches.events,
+    runningCommands: batches.running,
     state: stateDocument,
     usage: () => ({ currentUsage: usage.vector(), timestamp: Math.floor(clock.nowMs() / 1000) }),
   }
@@ -218,39 +185,4 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
 function usageOptions(terms: AgreementTerms, workDir: string) {
   const { usageVector: vector, memoryBytes, storageBytes } = terms
   return { vector, workDir, memoryBytes, storageBytes }
-}
-
-/** Golem wire: the commands that run, `Run` with its arguments; `notFound` when there is none. */
-function runningOf(batches: Iterable<Batch>): RunningCommand[] {
-  const running = [...batches].flatMap((batch): RunningCommand[] => {
-    const command = batch.running === undefined ? undefined : batch.items[batch.running]?.command
-    if (!command) return []
-    const params = command.kind === 'run' ? [command.what.entry_point, ...(command.what.args ?? [])] : null
-    return [{ command: command.kind.charAt(0).toUpperCase() + command.kind.slice(1), progress: null, params }]
-  })
-  if (running.length === 0) throw new ExeUnitError('not-found', 'no command is running')
-  return running
-}
-
-/** Golem: the reason of an end tells how much was done. */
-function tally(batches: Iterable<Batch>) {
-  const all = [...batches]
-  const isDone = (batch: Batch) => batch.isFinished
-  const done = all.reduce((sum, batch) => sum + batch.results.length, 0)
-  return {
-    batches_done: all.filter(isDone).length,
-    batches_pending: all.filter((batch) => !isDone(batch)).length,
-    cmds_done: done,
-    cmds_pending: all.reduce((sum, batch) => sum + batch.items.length, 0) - done,
-  }
-}
-
-function forgetOld(batches: Map<string, Batch>): void {
-  let bytes = [...batches.values()].reduce((sum, batch) => sum + batch.keptBytes, 0)
-  for (const [id, batch] of batches) {
-    if (batches.size < BATCHES_MAX && bytes <= RESULTS_BYTES_MAX) return
-    if (!batch.isFinished) continue
-    batches.delete(id)
-    bytes -= batch.keptBytes
-  }
 }

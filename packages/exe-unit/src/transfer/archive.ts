@@ -160,7 +160,8 @@ async function unpackTar(bytes: AsyncIterable<Uint8Array>, put: Put, isZipped: b
   feeding.catch(() => {})
   for await (const entry of entries) {
     const { name, type } = entry.header
-    if (type === 'file' || type === 'directory') await put(name, type === 'directory', entry as AsyncIterable<Uint8Array>)
+    if (type === 'file' || type === 'directory')
+      await put(name, type === 'directory', entry as AsyncIterable<Uint8Array>)
     else entry.resume()
   }
   await feeding
@@ -172,7 +173,7 @@ async function unpackZip(bytes: AsyncIterable<Uint8Array>, put: Put): Promise<vo
   try {
     const spool = join(folder, randomUUID())
     await pipeline(Readable.from(bytes), createWriteStream(spool))
-    const zip = await openPromise(spool)
+    const zip = await openPromise(spool, { autoClose: false })
     try {
       for await (const entry of zip.eachEntry()) {
         const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
@@ -189,9 +190,15 @@ async function unpackZip(bytes: AsyncIterable<Uint8Array>, put: Put): Promise<vo
 }
 
 function safeParts(name: string): string[] {
-  const parts = posix.normalize(name).split('/').filter((part) => part !== '' && part !== '.')
+  const parts = posix
+    .normalize(name)
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
   if (name.startsWith('/') || parts.includes('..') || name.includes('\0')) {
-    throw new ExeUnitError('path-escape', `the archive has the entry ${JSON.stringify(name)}, which leads out of its folder`)
+    throw new ExeUnitError(
+      'path-escape',
+      `the archive has the entry ${JSON.stringify(name)}, which leads out of its folder`,
+    )
   }
   return parts
 }

@@ -3,11 +3,11 @@
  * reach what only the provider's machine can: addresses that are not public are refused unless the provider allows them,
  * and they are checked when the connection is made, so that a name cannot change its mind.
  */
-import { type LookupFunction, isIP } from 'node:net'
-import { lookup as resolve, type LookupAddress } from 'node:dns'
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
+
+import { type LookupAddress, lookup as resolve } from 'node:dns'
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { BlockList } from 'node:net'
+import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { messageOf } from '@emet/core'
@@ -24,10 +24,25 @@ export type HttpOptions = { readonly allowPrivateHosts: boolean }
 /** Addresses that are not of the public network. */
 const PRIVATE = new BlockList()
 for (const [network, bits] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12],
-  ['192.0.0.0', 24], ['192.168.0.0', 16], ['198.18.0.0', 15], ['224.0.0.0', 3],
-] as const) PRIVATE.addSubnet(network, bits, 'ipv4')
-for (const [network, bits] of [['::', 127], ['64:ff9b::', 96], ['fc00::', 7], ['fe80::', 10], ['ff00::', 8]] as const) {
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['224.0.0.0', 3],
+] as const)
+  PRIVATE.addSubnet(network, bits, 'ipv4')
+for (const [network, bits] of [
+  ['::', 127],
+  ['64:ff9b::', 96],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const) {
   PRIVATE.addSubnet(network, bits, 'ipv6')
 }
 
@@ -156,7 +171,10 @@ function nameOf(url: URL): string {
 
 function wrongStatus(url: URL, method: string, { statusCode = 0 }: IncomingMessage): ExeUnitError {
   const isRetryable = statusCode >= 500
-  return new ExeUnitError('transfer-failed', `${method} ${nameOf(url)} answered ${statusCode}`, { statusCode, isRetryable })
+  return new ExeUnitError('transfer-failed', `${method} ${nameOf(url)} answered ${statusCode}`, {
+    statusCode,
+    isRetryable,
+  })
 }
 
 function broken(url: URL, why: string): ExeUnitError {

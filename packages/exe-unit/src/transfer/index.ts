@@ -5,4 +5,4 @@
  * volume is followed; every size has a limit; what breaks on the way is tried again from where it broke.
  */
 export { createTransfers, type TransfersDeps, type TransfersOptions } from './transfers.ts'
-export type { ProgressListener, TransferContext, Transfers, TransferSpec } from './types.ts'
+export type { ProgressListener, TransferContext, TransferSpec, Transfers } from './types.ts'

@@ -7,7 +7,7 @@ import { createImageCache } from './cache.ts'
 import { containerSink, containerSource } from './container.ts'
 import { gftpSink, gftpSource } from './gftp.ts'
 import { httpSink, httpSource } from './http.ts'
-import type { ProgressListener, Sink, Source, TransferContext, Transfers, TransferSpec } from './types.ts'
+import type { ProgressListener, Sink, Source, TransferContext, TransferSpec, Transfers } from './types.ts'
 import { type ExpectedHash, type Location, type Place, parseLocation } from './url.ts'
 
 /** Golem: two more attempts, after 2 s and 4 s. */
@@ -87,7 +87,8 @@ export function createTransfers(deps: TransfersDeps, options: TransfersOptions):
   const fetchImage: Transfers['fetchImage'] = async (taskPackage, { signal, onProgress }) => {
     const { place, hash } = parseLocation(taskPackage)
     if (!hash) throw new ExeUnitError('bad-request', `the image ${taskPackage} has no hash: hash:sha3:<hex>:<url>`)
-    if (place.kind === 'container') throw new ExeUnitError('bad-request', `the image ${taskPackage} is no web or gftp URL`)
+    if (place.kind === 'container')
+      throw new ExeUnitError('bad-request', `the image ${taskPackage} is no web or gftp URL`)
     const cached = await cache.find(hash)
     if (cached !== undefined) return { file: cached, isCached: true }
     const source = outsideSource(place)

@@ -71,7 +71,7 @@ async function createMockInstance(request: DeployRequest, failAt: (step: 'start'
     if (!program) throw new RuntimeError('bad-request', `Entrypoint ${what.entryPoint} not found`)
     const command = startProgram(program, what, { ...request.env, ...what.env }, root)
     running.add(command)
-    command.ended.then(() => running.delete(command))
+    void command.ended.then(() => running.delete(command))
     return command
   }
   return {

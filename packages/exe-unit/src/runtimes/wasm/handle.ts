@@ -88,7 +88,7 @@ function instanceOf(
       limitMs: request.limits.commandMs,
     })
     running.set(command, command.ended)
-    command.ended.then(() => {
+    void command.ended.then(() => {
       running.delete(command)
       if (stopReason === undefined) engines.keepWarm(entryPoint)
     })
@@ -122,12 +122,12 @@ function createEngines(deps: InstanceDeps, request: DeployRequest, image: WasmIm
   const boot = (entryPoints: readonly EntryPoint[]): Engine => {
     const process = startJailed(deps.jail, jailedScript(request, image, folders, entryPoints))
     alive.add(process)
-    process.ended.then(() => alive.delete(process))
+    void process.ended.then(() => alive.delete(process))
     const reports = reportsOf(process)
     const ready = firstReport(deps.clock, process, reports)
     ready.catch(() => {})
     const engine = { process, reports, ready }
-    process.ended.then(() => {
+    void process.ended.then(() => {
       if (warm === engine) warm = undefined
     })
     return engine
@@ -214,7 +214,7 @@ function startCommand(
       ? () => {}
       : clock.setTimer(limitMs, () => kill(`it ran longer than the limit of ${limitMs} ms`))
   const ended = endOf(engine, () => killed)
-  ended.finally(cancelTimer)
+  void ended.finally(cancelTimer)
   return { stdout: process.stdout, stderr: process.stderr, ended, kill }
 }
 

@@ -35,7 +35,10 @@ describe('the jail, against a program that has all of Node', () => {
         env: process.env, uid: process.getuid(), gid: process.getgid(),
       }))`)
     expect(seen).toMatchObject({ etc: 'ENOENT', proc: 'ENOENT', dev: 'ENOENT', home: 'ENOENT', uid: 65534, gid: 65534 })
-    expect(seen).toMatchObject({ write: expect.stringMatching(/EROFS|EACCES/), app: expect.stringMatching(/EROFS|EACCES/) })
+    expect(seen).toMatchObject({
+      write: expect.stringMatching(/EROFS|EACCES/),
+      app: expect.stringMatching(/EROFS|EACCES/),
+    })
     expect((seen as { env: object }).env).not.toHaveProperty('HOME')
     expect((seen as { root: string[] }).root.filter((name) => !/^(app|node|lib|lib64|usr)$/.test(name))).toEqual([])
   })

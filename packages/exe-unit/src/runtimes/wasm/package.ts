@@ -86,7 +86,7 @@ async function unpackModule(imageFile: string, folder: string, magic: string): P
 }
 
 async function unpackPackage(imageFile: string, folder: string): Promise<WasmImage> {
-  const zip = await openPromise(imageFile).catch((error: unknown) => {
+  const zip = await openPromise(imageFile, { autoClose: false }).catch((error: unknown) => {
     throw badImage(`the zip cannot be read: ${messageOf(error)}`)
   })
   try {

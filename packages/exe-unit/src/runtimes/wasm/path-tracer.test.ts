@@ -13,7 +13,9 @@ const EXAMPLE = fileURLToPath(new URL('../../../../../examples/path-tracer', imp
 
 describe('the path tracer of the demo', () => {
   it('is what its checksum says, and what its source compiles to where there is a compiler', async () => {
-    const sum = createHash('sha256').update(await readFile(join(EXAMPLE, 'path-tracer.wasm'))).digest('hex')
+    const sum = createHash('sha256')
+      .update(await readFile(join(EXAMPLE, 'path-tracer.wasm')))
+      .digest('hex')
     expect((await readFile(join(EXAMPLE, 'path-tracer.wasm.sha256'), 'utf8')).split(' ')[0]).toBe(sum)
     execFileSync(join(EXAMPLE, 'build.sh'), ['--check'], { stdio: 'pipe' })
   })
