@@ -7,7 +7,7 @@ import {
   emetNetApi,
   emetNodeApi,
   emetPaymentApi,
-} from './emet.ts'
+} from './emet/index.ts'
 import { gsbApi } from './gsb.ts'
 import { marketApi } from './market.ts'
 import { netApi } from './net.ts'

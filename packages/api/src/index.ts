@@ -32,7 +32,7 @@ export {
   type PaymentStatusDocument,
   type PeerDocument,
   type PublishedFileDocument,
-} from './emet.ts'
+} from './emet/index.ts'
 export { GSB_PROTOCOL, gsbApi, SERVICE_COMPONENTS_MAX } from './gsb.ts'
 export {
   MARKET_EVENTS_DEFAULT,
