@@ -57,7 +57,7 @@ export function spendFrom(allocation: AllocationRecord, amountWei: bigint): Allo
 }
 
 export function createAllocations(context: Context): AllocationService {
-  const { store, deps, options } = context
+  const { store, deps } = context
   const logger = deps.logger.child({ part: 'allocations' })
   const funds = createFunds(context)
   const alarm = createAlarm(deps.clock, () => releaseOverdue())

@@ -42,6 +42,8 @@ export function createCollecting(context: Context): Collecting {
     if (!isWorking) alarm.set(Number.isFinite(atMs) ? atMs : undefined)
   }
   const nowMs = () => Math.round(deps.clock.nowMs())
+  const pauseMs = (tries: number) =>
+    Math.round(Math.min(options.announcedRetryMs * 2 ** Math.min(tries, 30), options.announcedRetryMaxMs))
 
   /** Books the payment if the chain shows it. False: not yet. Throws `not-on-chain` when it never will. */
   const tryBook = async (payment: Payment, proof: PaymentSignature, signal: AbortSignal, patienceMs = 0) => {
@@ -72,7 +74,7 @@ export function createCollecting(context: Context): Collecting {
       logger.error('an announced payment never came', { peerId, paymentId: id })
       return store.payments.dropAnnounced(owner, id)
     }
-    store.payments.announce({ ...announced, tries: announced.tries + 1, nextTryMs: nowMs() + options.announcedRetryMs })
+    store.payments.announce({ ...announced, tries: announced.tries + 1, nextTryMs: nowMs() + pauseMs(announced.tries) })
   }
   /** Looks again at a booked payment that was not final. */
   const recheck = async (record: PaymentRecord, signal: AbortSignal): Promise<void> => {
@@ -127,7 +129,7 @@ export function createCollecting(context: Context): Collecting {
       store.payments.announce({
         ...seen,
         ...{ signature, signedBytes, firstSeenMs },
-        tries: before?.tries ?? 1,
+        tries: before?.tries ?? 0,
         nextTryMs: nowMs() + options.announcedRetryMs,
       })
       rearm()

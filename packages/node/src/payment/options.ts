@@ -25,8 +25,10 @@ export const paymentOptionsSchema = z.object({
   syncTimeoutMs: ms.default(30_000),
   /** At start each payer of an unsettled document is asked for news; the pause between two of them. */
   syncNeededPauseMs: ms.default(30_000),
-  /** How often the chain is asked about an announced payment that it does not show yet. */
-  announcedRetryMs: ms.default(5_000),
+  /** The chain is asked again after this about an announced payment that it does not show yet, then after twice as long, ... */
+  announcedRetryMs: ms.default(500),
+  /** ... but at least this often. */
+  announcedRetryMaxMs: ms.default(30_000),
   /** After this, an announced payment that the chain never showed is forgotten. */
   announcedAgeMaxMs: ms.default(7 * DAY_MS),
   /** How long the payer's announcement waits for the chain before it is answered. */

@@ -332,6 +332,136 @@ describe('allocations', () => {
   })
 })
 
+describe('races and losses', () => {
+  it('a balance that was read before money moved is read again', async () => {
+    let gate: Promise<void> | undefined
+    await open({
+      deps: (deps) => ({
+        ...deps,
+        drivers: deps.drivers.map((driver) => ({
+          ...driver,
+          checkFunds: async (request) => {
+            const seen = await driver.checkFunds(request)
+            await gate
+            return seen
+          },
+        })),
+      }),
+    })
+    const { allocationId } = await allocate(50n)
+    let letGo = () => {}
+    gate = new Promise((resolve) => {
+      letGo = resolve
+    })
+    const invoiceId = await sendInvoice(50n)
+    const late = codeOf(() => allocate(60n))
+    await accept('invoices', invoiceId, 50n, allocationId)
+    await world.clock.advance(1_000)
+    expect(balances()).toEqual([50n, 50n])
+    letGo()
+    expect(await late).toBe('insufficient-funds')
+  })
+
+  it('a driver that has forgotten an order is told again at start', async () => {
+    let isForgetful = true
+    await open({
+      deps: (deps) => ({
+        ...deps,
+        drivers: deps.drivers.map((driver) => ({
+          ...driver,
+          schedule: (order) => (isForgetful ? undefined : driver.schedule(order)),
+        })),
+      }),
+    })
+    const { allocationId } = await allocate()
+    await accept('invoices', await sendInvoice(5n), 5n, allocationId)
+    await world.clock.advance(10_000)
+    expect(balances()).toEqual([100n, 0n])
+    isForgetful = false
+    await world.requestor.restart()
+    await world.clock.advance(1_000)
+    expect(balances()).toEqual([95n, 5n])
+  })
+
+  it('a driver that refuses is tried again, with nothing changed', async () => {
+    let isBroken = true
+    await open({
+      deps: (deps) => ({
+        ...deps,
+        drivers: deps.drivers.map((driver) => ({
+          ...driver,
+          schedule: (order) => {
+            if (isBroken) throw new Error('out of order')
+            driver.schedule(order)
+          },
+        })),
+      }),
+    })
+    const { allocationId } = await allocate()
+    await accept('invoices', await sendInvoice(5n), 5n, allocationId)
+    await world.clock.advance(10_000)
+    expect(world.requestor.payment.batches.orders(world.requestor.id)).toEqual([])
+    isBroken = false
+    await world.clock.advance(60_000)
+    expect(balances()).toEqual([95n, 5n])
+  })
+
+  it('trouble of the driver is told to those who ask, and its end', async () => {
+    await open()
+    const { payment, id, mock } = world.requestor
+    const { allocationId } = await allocate()
+    const trouble = { kind: 'RpcError', driver: 'mock', network: 'local' } as const
+    mock.setTrouble(trouble)
+    expect(payment.accounts.driverStatus({})).toEqual([trouble])
+    expect(payment.accounts.driverStatus({ network: 'nowhere' })).toBeUndefined()
+    const invoiceId = await sendInvoice(5n)
+    await accept('invoices', invoiceId, 5n, allocationId)
+    mock.setTrouble({ ...trouble, kind: 'TxStuck' })
+    mock.setTrouble(undefined)
+    await world.clock.advance(1_000)
+    const kinds = ['PAYMENT_EVENT', 'PAYMENT_OK', 'SETTLED'] as const
+    const events = await payment.invoices.events(id, { timeoutMs: 0, requestorKinds: kinds })
+    expect(events.map(({ eventType }) => eventType)).toEqual([
+      'InvoicePaymentStatusEvent',
+      'InvoicePaymentOkEvent',
+      'InvoiceSettledEvent',
+    ])
+    expect(events[0]).toMatchObject({ invoiceId, property: { kind: 'TxStuck' } })
+  })
+
+  it('an account without gas is reported, though its tokens suffice', async () => {
+    await open({
+      deps: (deps) => ({
+        ...deps,
+        drivers: deps.drivers.map((driver) => ({
+          ...driver,
+          checkFunds: async (request) => ({ ...(await driver.checkFunds(request)), hasGas: false, gasNeededWei: GLM }),
+        })),
+      }),
+    })
+    await allocate()
+    const { payment, id } = world.requestor
+    const warning = { kind: 'InsufficientGas', driver: 'mock', network: 'local', address: id, neededGasEst: '1' }
+    expect(payment.accounts.driverStatus({ driver: 'mock', network: 'local' })).toEqual([warning])
+  })
+})
+
+describe('what is old', () => {
+  it('is removed after its time: events, and documents that are over; sums stay', async () => {
+    await open({ payment: { eventRetentionMs: 1_000, documentRetentionMs: 5_000, cleanUpIntervalMs: 1_000 } })
+    const { allocationId } = await allocate()
+    const invoiceId = await sendInvoice(5n)
+    await accept('invoices', invoiceId, 5n, allocationId)
+    await world.clock.advance(3_000)
+    expect(await eventsOf('requestor', 'invoices')).toEqual([])
+    expect(statusOf('requestor', 'invoices', invoiceId)).toBe('SETTLED')
+    await world.clock.advance(4_000)
+    const { payment, id } = world.requestor
+    expect(payment.invoices.list(id)).toEqual([])
+    expect(payment.sheets.agreement(id, AGREEMENT)?.totalAmountPaid).toBe(5n * GLM)
+  })
+})
+
 describe('a peer that is away', () => {
   it('hears of an acceptance and a payment later', async () => {
     await open()
