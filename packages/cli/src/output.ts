@@ -55,3 +55,9 @@ function cell(value: unknown): string {
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(' ')
   return typeof value === 'object' ? JSON.stringify(value, printable) : String(value)
 }
+
+/** JSON on one line, with amounts as integers however large they are (which JSON allows, and `JSON.parse` rounds). */
+export function jsonWithIntegers(value: unknown): string {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
+  return JSON.stringify(value, (_key, field) => (typeof field === 'bigint' ? rawJSON(field.toString()) : field))
+}

@@ -73,11 +73,17 @@ export const SETTINGS = {
     0,
     'how often accepted documents are paid; 0 = by network',
   ),
-  chains: setting(
-    z.union([z.record(z.string(), z.unknown()), z.string().transform(parseJson)]),
-    ['EMET_CHAINS'],
-    {},
-    'per payment network: rpc, token, ... (JSON)',
+  paymentGatherMs: setting(
+    z.coerce.number().int().min(0),
+    ['EMET_PAYMENT_GATHER_MS'],
+    0,
+    'how long due payments are gathered into one transaction; 0 = 10 s',
+  ),
+  paymentNetwork: setting(
+    z.string(),
+    ['EMET_PAYMENT_NETWORK', 'YAGNA_PAYMENT_NETWORK', 'PAYMENT_NETWORK'],
+    '',
+    'payment network when none is named; empty = hoodi',
   ),
   logLevel: setting(z.enum(['debug', 'info', 'warn', 'error']), ['EMET_LOG', 'RUST_LOG'], 'info', 'least level to log'),
 } as const

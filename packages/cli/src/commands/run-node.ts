@@ -1,0 +1,129 @@
+/** Long-running commands: the daemon, the relay, the provider. */
+import { join } from 'node:path'
+import { createClient } from '@emet/api'
+import { systemClock, systemRandom } from '@emet/core'
+import { findDaemon, removeDoor, writeDoor } from '../daemon.ts'
+import { createLogger } from '../logging.ts'
+import type { Settings } from '../settings.ts'
+import { type Running, runSupervised } from '../supervised.ts'
+import { readVersion } from '../version.ts'
+import type { Action } from './context.ts'
+
+const netOptions = (settings: Settings) => ({
+  listen: settings.netListen,
+  announce: settings.netAnnounce,
+  bootstrap: settings.netBootstrap,
+  mdns: settings.netMdns,
+})
+
+const identityOptions = (settings: Settings) => ({
+  ...(settings.autoconfSecret ? { autoconfSecret: settings.autoconfSecret } : {}),
+  ...(settings.autoconfAppKey ? { autoconfAppKey: settings.autoconfAppKey } : {}),
+})
+
+export const nodeRun: Action = async ({ settings: { values }, output, env }) => {
+  const logger = createLogger(values.logLevel)
+  await runSupervised(async (): Promise<Running> => {
+    const { startNode } = await import('@emet/node')
+    const { promise: ended, resolve: requestShutdown } = Promise.withResolvers<void>()
+    const api = new URL(values.apiUrl)
+    const node = await startNode(
+      { clock: systemClock, random: systemRandom, logger, version: readVersion(), requestShutdown },
+      {
+        dataDir: values.dataDir,
+        ...(values.busUrl ? { busUrl: values.busUrl } : {}),
+        identity: identityOptions(values),
+        net: netOptions(values),
+        rest: { host: api.hostname, port: Number(api.port), allowOrigins: values.apiAllowOrigin },
+        ...(values.index ? { offerIndex: {} } : {}),
+        payment: cycle(values),
+        paymentNetworks: Object.fromEntries(
+          Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+        ),
+        ...(values.paymentNetwork ? { defaultPaymentNetwork: values.paymentNetwork } : {}),
+        ...(values.paymentGatherMs ? { paymentGatherMs: values.paymentGatherMs } : {}),
+      },
+    )
+    writeDoor(values.dataDir, { apiUrl: node.apiUrl, appKey: node.cliAppKey, pid: process.pid })
+    const { nodeId, apiUrl, busUrl, endpoints } = node
+    output.done(`daemon ${nodeId} is ready: REST at ${apiUrl}, peers at ${endpoints.join(' ')}`, {
+      nodeId,
+      apiUrl,
+      endpoints,
+    })
+    const stop = async () => {
+      removeDoor(values.dataDir)
+      await node.stop()
+    }
+    return { ready: { nodeId, apiUrl, busUrl, endpoints, appKey: node.cliAppKey }, ended, stop }
+  })
+}
+
+const cycle = ({ paymentCycleMs }: Settings) =>
+  paymentCycleMs === 0
+    ? {}
+    : { testnetCycleIntervalMs: paymentCycleMs, testnetExtraPayTimeMs: 0, mainnetCycleIntervalMs: paymentCycleMs }
+
+export const relayRun: Action = async ({ settings: { values }, output }) => {
+  const logger = createLogger(values.logLevel)
+  await runSupervised(async (): Promise<Running> => {
+    const { startRelay } = await import('@emet/node/relay')
+    const relay = await startRelay(
+      { clock: systemClock, random: systemRandom, logger },
+      { dataDir: values.dataDir, identity: identityOptions(values), net: netOptions(values) },
+    )
+    const { nodeId, endpoints } = relay
+    output.done(`relay ${nodeId} is ready: peers at ${endpoints.join(' ')}`, { nodeId, endpoints })
+    return { ready: { nodeId, endpoints }, stop: relay.stop }
+  })
+}
+
+export const providerRun: Action = async ({ settings, output, env }, _args, flags) => {
+  const { values } = settings
+  const logger = createLogger(values.logLevel)
+  await runSupervised(async (): Promise<Running> => {
+    const { createProviderAgent } = await import('@emet/provider')
+    const { createConfigFolder, createExeUnits, readMachine } = await import('@emet/provider/host')
+    const { wasmDescriptor } = await import('@emet/exe-unit/protocol')
+    const providerDir = String(flags['providerDir'] ?? env['DATA_DIR'] ?? join(values.dataDir, 'provider'))
+    const folder = createConfigFolder(systemClock, providerDir)
+    const deps = { clock: systemClock, logger }
+    const busUrl = values.busUrl || `unix:${join(values.dataDir, 'bus.sock')}`
+    const exeUnits = createExeUnits(deps, {
+      descriptors: [wasmDescriptor(process.execPath)],
+      dataDir: providerDir,
+      busUrl,
+    })
+    const client = createClient(findDaemon(settings))
+    const agent = createProviderAgent(
+      { ...deps, client, exeUnits, folder, machine: readMachine(providerDir) },
+      providerOptions(flags, env),
+    )
+    await agent.start()
+    const { nodeId, presets } = agent.status()
+    output.done(`provider ${nodeId} sells ${presets.join(', ') || 'nothing: no preset is active'}`, agent.status())
+    return { ready: { nodeId, presets }, stop: () => agent.stop() }
+  })
+}
+
+function providerOptions(flags: Readonly<Record<string, unknown>>, env: Readonly<Record<string, string | undefined>>) {
+  const nodeName = flags['nodeName'] ?? env['EMET_NODE_NAME'] ?? env['NODE_NAME']
+  const subnet = flags['subnet'] ?? env['EMET_SUBNET'] ?? env['SUBNET'] ?? env['YAGNA_SUBNET']
+  const networks = flags['paymentNetwork'] ?? env['EMET_PAYMENT_NETWORKS'] ?? env['YA_PAYMENT_NETWORK']
+  const max = flags['maxAgreements'] ?? env['MAX_SIMULTANEOUS_AGREEMENTS']
+  return {
+    ...(nodeName ? { nodeName: String(nodeName) } : {}),
+    ...(subnet ? { subnet: String(subnet) } : {}),
+    ...(networks ? { paymentNetworks: Array.isArray(networks) ? networks : String(networks).split(',') } : {}),
+    negotiation: {
+      ...(max ? { maxSimultaneousAgreements: Number(max) } : {}),
+      ...(flags['minExpiration'] ? { minExpirationSec: Number(flags['minExpiration']) } : {}),
+      ...(flags['debitNoteInterval'] ? { debitNoteIntervalSec: Number(flags['debitNoteInterval']) } : {}),
+    },
+  }
+}
+
+export const nodeStop: Action = async ({ client, output, signal }) => {
+  await client().emet.node.shutdown({ signal })
+  output.done('the daemon stops')
+}
