@@ -139,7 +139,7 @@ async function askState(
 ): Promise<StateReply | 'unknown' | 'unreachable'> {
   const { agreementId } = messageOf.committed(agreement)
   try {
-    const options = { timeoutMs: RECONCILE_TIMEOUT_MS, signal: context.tasks.signal }
+    const options = { timeoutMs: RECONCILE_TIMEOUT_MS }
     const reply = stateReplySchema.safeParse(
       await context.send(routeOf(agreement), 'GetState', { agreementId }, options),
     )

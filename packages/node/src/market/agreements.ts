@@ -243,9 +243,11 @@ async function approve(
   const approving = ledger.move(agreement, 'approve', { approvedUs, ...session })
   const deadlineMs = context.clock.monotonicMs() + options.timeoutMs
   try {
-    const send = { timeoutMs: Math.max(options.timeoutMs, 1), signal: context.tasks.signal }
+    const send = { timeoutMs: Math.max(options.timeoutMs, 1) }
     await context.send(routeOf(agreement), 'AgreementApproved', messageOf.approved(approving, approvedUs), send)
   } catch (error) {
+    // Whether it arrived is found out after the restart.
+    if (context.tasks.signal.aborted) throw error
     afterRefusedApproval(ledger, approving, error)
     if (ledger.current(agreement).state === 'Approved') return
     throw lostApproval(ledger.current(agreement)) ?? error

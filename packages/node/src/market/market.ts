@@ -133,6 +133,7 @@ function createContext(deps: MarketDeps, input: MarketOptionsInput): MarketConte
   const { bus, signer, clock, random, db } = deps
   const logger = deps.logger.child({ module: 'market' })
   const store = createMarketStore(db)
+  const tasks = createTasks(logger)
   return {
     bus,
     signer,
@@ -143,9 +144,9 @@ function createContext(deps: MarketDeps, input: MarketOptionsInput): MarketConte
     options: marketOptionsSchema.parse(input),
     wakeups: createWakeups(clock),
     funnels: createFunnels(),
-    send: createSender(bus),
+    send: createSender(bus, tasks.signal),
     instants: createInstants(clock, random, store.agreements.lastEventUs()),
-    tasks: createTasks(logger),
+    tasks,
   }
 }
 

@@ -122,15 +122,16 @@ export type Send = <N extends MessageName>(
   options?: { timeoutMs?: number; signal?: AbortSignal | undefined },
 ) => Promise<unknown>
 
-export function createSender(bus: Bus): Send {
+export function createSender(bus: Bus, stopping: AbortSignal): Send {
   return async ({ from, to, receiver }, name, body, options = {}) => {
     try {
       return await bus.call(`/net/${to}${pathOf(receiver, name)}`, body, {
         caller: { kind: 'local', nodeId: from },
         timeoutMs: options.timeoutMs ?? NEGOTIATION_TIMEOUT_MS,
-        ...(options.signal && { signal: options.signal }),
+        signal: options.signal ? AbortSignal.any([options.signal, stopping]) : stopping,
       })
     } catch (cause) {
+      if (stopping.aborted) throw new MarketError('peer-unreachable', 'the market is stopping', { peer: to }, { cause })
       throw asMarketError(cause, to, name)
     }
   }
