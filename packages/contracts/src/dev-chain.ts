@@ -56,6 +56,8 @@ export type DevChainOptions = {
   readonly blockTimeS?: number
   /** Keeps the chain in this file over restarts. Default: it is forgotten. */
   readonly stateFile?: string
+  /** Keeps the state of old blocks, for reorganisations and questions about the past, at 180 KiB a block. */
+  readonly keepHistory?: boolean
   /** The first block's time in seconds since the epoch, for runs that must repeat to the byte. Default: now. */
   readonly timestampS?: number
   readonly signal?: AbortSignal
@@ -105,8 +107,9 @@ export async function startDevChain(options: DevChainOptions): Promise<DevChain>
 
 function anvilArguments(options: DevChainOptions, chainId: number): string[] {
   const flags = ['--host', '127.0.0.1', '--port', String(options.port ?? 0), '--chain-id', String(chainId)]
-  // Without pruning each block leaves 180 KiB on the disk. An epoch of one slot makes `safe` and `finalized` move.
-  flags.push('--prune-history', '--slots-in-an-epoch', '1')
+  // An epoch of one slot makes `safe` and `finalized` move.
+  flags.push('--slots-in-an-epoch', '1')
+  if (!options.keepHistory) flags.push('--prune-history')
   if (options.blockTimeS !== undefined) flags.push('--block-time', String(options.blockTimeS))
   if (options.stateFile !== undefined) flags.push('--state', options.stateFile)
   if (options.timestampS !== undefined) flags.push('--timestamp', String(options.timestampS))
