@@ -1,4 +1,4 @@
-import { type AbortOptions, messageOf, type NodeId } from '@emet/core'
+import { type AbortOptions, type Clock, messageOf, type NodeId } from '@emet/core'
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -10,6 +10,9 @@ import { isRelayed } from './links.ts'
 /** Places of nodes that are remembered, for when no relay can be asked. */
 export const LOCATIONS_MAX = 10_000
 
+/** A node that has just come, or has just got its place at a relay, is found by asking again after these pauses. */
+export const SEEK_AGAIN_PAUSES_MS: readonly number[] = [100, 500]
+
 /** Gets a connection to a node, by NodeId or by address. */
 export interface Dialler {
   toNode(nodeId: NodeId, options?: AbortOptions): Promise<Connection>
@@ -18,7 +21,9 @@ export interface Dialler {
   knows(nodeId: NodeId): boolean
 }
 
-export function createDialler(host: Libp2p, directory: Pick<Directory, 'find'>): Dialler {
+type DiallerDeps = { host: Libp2p; clock: Clock; directory: Pick<Directory, 'find'>; hasRelays(): boolean }
+
+export function createDialler({ host, clock, directory, hasRelays }: DiallerDeps): Dialler {
   const places = new Map<NodeId, { peerId: PeerId; addresses: readonly Multiaddr[] }>()
 
   const remember = (nodeId: NodeId, peerId: PeerId, addresses: readonly Multiaddr[]) => {
@@ -41,6 +46,14 @@ export function createDialler(host: Libp2p, directory: Pick<Directory, 'find'>):
       throw unreachable(target, detailOf(error), error)
     }
   }
+  const seek = async (nodeId: NodeId, options?: AbortOptions): Promise<Connection> => {
+    const found = await directory.find(nodeId, options)
+    if (found) remember(nodeId, found.record.peerId, addressesOf(found))
+    const place = places.get(nodeId)
+    if (place && place.addresses.length > 0) return dial(withPeer(place.addresses, place.peerId), nodeId, options)
+    const why = hasRelays() ? 'no relay that this node is connected to knows it' : 'no relay is connected to ask'
+    throw unreachable(nodeId, why)
+  }
   host.addEventListener('connection:open', ({ detail: connection }) => {
     const nodeId = nodeIdOfPeer(connection.remotePeer)
     const known = nodeId && places.get(nodeId)?.addresses
@@ -51,15 +64,16 @@ export function createDialler(host: Libp2p, directory: Pick<Directory, 'find'>):
   return {
     knows: (nodeId) => current(nodeId) !== undefined || (places.get(nodeId)?.addresses.length ?? 0) > 0,
     toNode: async (nodeId, options) => {
-      const open = current(nodeId)
-      if (open) return open
-      const found = await directory.find(nodeId, options)
-      if (found) remember(nodeId, found.record.peerId, addressesOf(found))
-      const place = places.get(nodeId)
-      if (!place || place.addresses.length === 0) {
-        throw unreachable(nodeId, 'no relay that this node is connected to knows it')
+      for (const pauseMs of SEEK_AGAIN_PAUSES_MS) {
+        try {
+          return current(nodeId) ?? (await seek(nodeId, options))
+        } catch (error) {
+          options?.signal?.throwIfAborted()
+          if (!hasRelays()) throw error
+          await clock.sleep(pauseMs, options?.signal)
+        }
       }
-      return dial(withPeer(place.addresses, place.peerId), nodeId, options)
+      return current(nodeId) ?? seek(nodeId, options)
     },
     toEndpoint: async (endpoint, options) => dial([parseEndpoint(endpoint)], endpoint, options),
   }

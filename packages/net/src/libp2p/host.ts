@@ -5,7 +5,7 @@ import { identify } from '@libp2p/identify'
 import type { Address, Libp2p, PrivateKey } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
-import { createLibp2p, type Libp2pOptions as HostOptions } from 'libp2p'
+import { createLibp2p, type ServiceFactoryMap } from 'libp2p'
 import {
   ADDRESS_DIAL_TIMEOUT_MS,
   CONNECTIONS_MAX,
@@ -27,7 +27,7 @@ import {
  */
 export async function createHost(key: PrivateKey, options: Libp2pOptions): Promise<Libp2p> {
   const { listen = ['/ip4/0.0.0.0/tcp/0'], announce = [] } = options
-  const config: HostOptions = {
+  return createLibp2p({
     start: false,
     privateKey: key,
     nodeInfo: { userAgent: 'emet' },
@@ -40,15 +40,17 @@ export async function createHost(key: PrivateKey, options: Libp2pOptions): Promi
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX } })],
     connectionMonitor: { enabled: false },
     connectionManager: connectionManager(options),
-    services: {
-      identify: identify(),
-      dcutr: dcutr(),
-      ...(options.relayServer && { relay: relayServer() }),
-      ...(hasTable(options) && (await import('./table.ts')).tableServices()),
-    },
+    services: await services(options),
     ...(options.mdns && { peerDiscovery: [(await import('@libp2p/mdns')).mdns({ serviceTag: MDNS_TAG })] }),
-  }
-  return createLibp2p(config)
+  })
+}
+
+/** Kademlia is loaded only where it is used: it costs a quarter of the start-up time. */
+async function services(options: Libp2pOptions): Promise<ServiceFactoryMap> {
+  const chosen: ServiceFactoryMap = { identify: identify(), dcutr: dcutr() }
+  if (options.relayServer) chosen['relay'] = relayServer()
+  if (hasTable(options)) Object.assign(chosen, (await import('./table.ts')).tableServices())
+  return chosen
 }
 
 /** Nodes on a local network find each other by this name. */

@@ -10,6 +10,7 @@ import type { NetIdentity, Transport } from '../types.ts'
 import type { Libp2pOptions } from './options.ts'
 import { createLibp2pWire } from './wire.ts'
 
+export { type ErrorSource, guardStrayErrors, isStrayStreamError } from './guard.ts'
 export type { Libp2pOptions } from './options.ts'
 
 export type Libp2pDeps = { identity: NetIdentity; clock: Clock; random: Random; logger: Logger }

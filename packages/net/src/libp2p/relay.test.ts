@@ -90,7 +90,7 @@ describe('the directory', () => {
   })
   it('finds a node over relays that are only connected through others', async () => {
     const relays = [await startRelay('chain 0')]
-    for (const index of [1, 2, 3]) {
+    for (const index of [1, 2]) {
       const relay = await startRelay(`chain ${index}`, [endpointOf(relays.at(-1)!)])
       await until(() => isConnected(relay), 'the relay before')
       relays.push(relay)
@@ -101,7 +101,7 @@ describe('the directory', () => {
     let replies: string[] = []
     for (let tries = 0; replies.length === 0 && tries < 20; tries++) replies = await ask(a, b, 'echo').catch(() => [])
     expect(replies).toEqual(['echo'])
-  })
+  }, 60_000)
   it('still leads to a node whose own addresses do not answer', async () => {
     const relay = await startRelay('relay 4')
     const b = await start('b with a wrong address', {

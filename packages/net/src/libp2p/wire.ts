@@ -67,7 +67,7 @@ async function startParts(deps: Libp2pWireDeps, options: Libp2pOptions, handlers
     ...(hasTable(options) && { table: createRecordTable(host) }),
   })
   const presence: Presence = createPresence({ ...deps, host, key, directory })
-  const dialler = createDialler(host, directory)
+  const dialler = createDialler({ ...deps, host, directory, hasRelays: () => presence.relays().length > 0 })
   if (options.relayServer) await directory.serve()
   await takeStreams(host, links, handlers)
   host.addEventListener('connection:open', ({ detail }) => onOpen(host, links, detail, handlers))
