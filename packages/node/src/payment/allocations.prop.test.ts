@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { PaymentError } from './errors.ts'
-import { agreementBetween, createWorld, GLM, PLATFORM, type World } from './testing.ts'
+import { agreementBetween, createWorld, GLM, PLATFORM, type World } from './testing/index.ts'
 
 const BALANCE = 20n
 

@@ -45,7 +45,7 @@ export type Spending = {
 }
 
 /** Takes the amount out of what remains. Throws `allocation-too-small`. Never lets spent exceed total. */
-export function spendFrom(allocation: AllocationRecord, amountWei: bigint): AllocationRecord {
+function spendFrom(allocation: AllocationRecord, amountWei: bigint): AllocationRecord {
   const remainingWei = remainingOf(allocation)
   if (amountWei < 0n) throw new RangeError('an allocation cannot be refilled by spending')
   if (amountWei > remainingWei) {
@@ -255,7 +255,7 @@ function usable(allocation: AllocationRecord | undefined, id: string, use: Spend
   return allocation
 }
 
-export function toAllocation(allocation: AllocationRecord): Allocation {
+function toAllocation(allocation: AllocationRecord): Allocation {
   return {
     allocationId: allocation.id,
     address: allocation.address,

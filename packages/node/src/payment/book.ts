@@ -48,13 +48,13 @@ export function openActivity(
   return activityTotals(context, owner, role, id)
 }
 
-export function agreementTotals({ store }: Context, owner: NodeId, role: Role, id: string): AgreementTotals {
+function agreementTotals({ store }: Context, owner: NodeId, role: Role, id: string): AgreementTotals {
   const found = store.totals.agreement(owner, role, id)
   if (found) return found
   throw new PaymentError('not-found', `nothing was ever due for agreement ${id}`, { agreementId: id })
 }
 
-export function activityTotals({ store }: Context, owner: NodeId, role: Role, id: string): ActivityTotals {
+function activityTotals({ store }: Context, owner: NodeId, role: Role, id: string): ActivityTotals {
   const found = store.totals.activity(owner, role, id)
   if (found) return found
   throw new PaymentError('not-found', `nothing was ever due for activity ${id}`, { activityId: id })

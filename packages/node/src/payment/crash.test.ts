@@ -11,7 +11,7 @@ import {
   PLATFORM,
   type TestNode,
   type World,
-} from './testing.ts'
+} from './testing/index.ts'
 
 /** More than any run needs; a run that takes longer hangs. */
 const ROUNDS_MAX = 40

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { afterRun, changeCycle, defaultCycle, runAtMs } from './cycle.ts'
 import { paymentOptionsSchema } from './options.ts'
-import { idOf } from './testing.ts'
+import { idOf } from './testing/index.ts'
 
 const options = paymentOptionsSchema.parse({})
 const owner = idOf(1)

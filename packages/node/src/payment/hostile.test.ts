@@ -16,7 +16,7 @@ import {
   idOf,
   PLATFORM,
   type World,
-} from './testing.ts'
+} from './testing/index.ts'
 
 let world: World
 beforeEach(async () => {

@@ -186,7 +186,7 @@ function issuerTerms(facts: AgreementFacts, owner: NodeId): Terms {
 }
 
 /** Golem: an agreement has one invoice; a cancelled one may be replaced. */
-export function checkNoInvoice(context: Context, owner: NodeId, agreementId: string): void {
+function checkNoInvoice(context: Context, owner: NodeId, agreementId: string): void {
   const other = context.store.documents
     .ofAgreement(owner, 'provider', 'invoice', agreementId)
     .find(({ status }) => status !== 'CANCELLED')

@@ -3,7 +3,7 @@ import type { NodeId } from '@emet/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { emetPaymentRoutes, kindsOf, paymentRoutes } from './routes.ts'
-import { ACTIVITY, AGREEMENT, createWorld, PLATFORM, type TestNode, type World } from './testing.ts'
+import { ACTIVITY, AGREEMENT, createWorld, PLATFORM, type TestNode, type World } from './testing/index.ts'
 
 let world: World
 beforeEach(async () => {

@@ -3,7 +3,7 @@
  * `golem.com.payment.chosen-platform`; addresses are `golem.com.payment.platform.<platform>.address` of each side, or the
  * party's node id where it is not given.
  */
-import { type NodeId, parseNodeId, type Role } from '@emet/core'
+import { type NodeId, parseNodeId } from '@emet/core'
 import { PaymentError } from './errors.ts'
 import type { AgreementFacts } from './types.ts'
 
@@ -53,5 +53,3 @@ export function checkParties(agreement: AgreementFacts, parties: { provider: Nod
     })
   }
 }
-
-export const otherRole = (role: Role): Role => (role === 'provider' ? 'requestor' : 'provider')
