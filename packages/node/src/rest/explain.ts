@@ -4,6 +4,9 @@ import type { z } from 'zod'
 /** Longest part of a wrong value that is shown, in characters. */
 const SHOWN_VALUE_LENGTH_MAX = 120
 
+/** Fields whose values are never shown. */
+const SECRET_FIELDS: readonly PropertyKey[] = ['password', 'privateKey', 'keystore']
+
 type Issue = z.core.$ZodIssue
 
 /** The most telling issue of a failed parse, as text. `root` names the whole value. */
@@ -11,6 +14,7 @@ export function explainIssue(error: z.ZodError, given: unknown, root: string): s
   const issue = deepest(error.issues, [])
   if (!issue) return `${root} does not fit`
   const place = issue.path.length === 0 ? root : issue.path.join('.')
+  if (issue.path.some((key) => SECRET_FIELDS.includes(key))) return `${place}: ${issue.message}`
   const value = valueAt(given, issue.path)
   const shown = value === undefined ? '' : `, given ${shorten(JSON.stringify(value) ?? String(value))}`
   return `${place}: ${issue.message}${issue.message.includes(shorten(JSON.stringify(value) ?? '')) ? '' : shown}`
