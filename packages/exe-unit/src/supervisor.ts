@@ -26,6 +26,8 @@ import { createUsage, LIMITS_INTERVAL_MS, type Meter } from './usage.ts'
 
 /** Batches under way at one time. */
 export const BATCHES_UNDER_WAY_MAX = 16
+/** The pause between two measurements is at least so many times as long as the measurement. */
+const MEASURING_SHARE = 10
 /** How long the last report may take. */
 const LAST_REPORT_MS = 2_000
 
@@ -125,10 +127,13 @@ export function createSupervisor(deps: SupervisorDeps, options: SupervisorOption
   }
   const watchLimits = async () => {
     while (!ending.signal.aborted) {
+      const beganMs = clock.monotonicMs()
       const exceeded = await usage.measure()
       if (exceeded !== undefined) end.resolve(exceeded)
       if (terms.expiresAtMs !== undefined && clock.nowMs() > terms.expiresAtMs) end.resolve('the agreement has expired')
-      await clock.sleep(LIMITS_INTERVAL_MS, ending.signal).catch(() => {})
+      // Measuring a large folder must not eat the machine.
+      const pauseMs = Math.max(LIMITS_INTERVAL_MS, MEASURING_SHARE * (clock.monotonicMs() - beganMs))
+      await clock.sleep(pauseMs, ending.signal).catch(() => {})
     }
   }
   const start = async () => {

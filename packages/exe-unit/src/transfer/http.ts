@@ -87,15 +87,27 @@ export function httpSink(url: URL, options: HttpOptions): Sink {
       const request = open(url, { method: 'PUT', headers }, options, signal)
       const answered = answerOf(request, url)
       answered.catch(() => {})
-      await pipeline(Readable.from(bytes), request).catch(async (error) => {
-        await answered
-        throw broken(url, messageOf(error))
+      let readError: unknown
+      const counted = watchErrors(bytes, (error) => {
+        readError = error
       })
+      // A server may answer and close before it has read everything: its answer counts, unless our own side broke.
+      await pipeline(Readable.from(counted), request).catch(() => {})
+      if (readError !== undefined) throw readError
       const response = await answered
       response.resume()
       const status = response.statusCode ?? 0
       if (status < 200 || status > 299) throw wrongStatus(url, 'PUT', response)
     },
+  }
+}
+
+async function* watchErrors(bytes: AsyncIterable<Uint8Array>, onError: (error: unknown) => void) {
+  try {
+    yield* bytes
+  } catch (error) {
+    onError(error)
+    throw error
   }
 }
 

@@ -24,7 +24,7 @@ describe('transfers', () => {
   let naps: number[]
   let server: Server
   let web: string
-  let serve: (request: IncomingMessage, response: ServerResponse) => void
+  let serve: (request: IncomingMessage, response: ServerResponse) => unknown
   /** Pauses between attempts take no time. */
   const clock: Clock = {
     ...systemClock,
@@ -172,7 +172,7 @@ describe('transfers', () => {
   it('fetches from the web: redirects, status, ranges after a break, hash', async () => {
     const bytes = systemRandom.bytes(300_000)
     const ranges: (string | undefined)[] = []
-    serve = (request, response) => {
+    serve = (request, response): unknown => {
       if (request.url === '/moved') return response.writeHead(302, { location: '/file' }).end()
       if (request.url === '/loop') return response.writeHead(302, { location: '/loop' }).end()
       if (request.url !== '/file') return response.writeHead(410).end('gone')
@@ -181,7 +181,7 @@ describe('transfers', () => {
       const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
       response.writeHead(from > 0 ? 206 : 200, { 'content-length': bytes.length - from })
       if (from > 0) return response.end(bytes.slice(from))
-      response.write(bytes.slice(0, 100_000), () => response.destroy())
+      return response.write(bytes.slice(0, 100_000), () => response.destroy())
     }
     await transfer({ from: `hash:sha3:${sha3(bytes)}:${web}/moved`, to: '/file' })
     expect(await readFile(inside('file'))).toEqual(Buffer.from(bytes))
@@ -201,11 +201,11 @@ describe('transfers', () => {
   it('puts a file to the web, and takes no for an answer', async () => {
     await writeFile(inside('out'), 'hello web')
     let got = ''
-    serve = (request, response) => {
+    serve = (request, response): unknown => {
       request.on('data', (chunk) => {
         got += chunk
       })
-      request.on('end', () => response.writeHead(request.url === '/ok' ? 201 : 403).end())
+      return request.on('end', () => response.writeHead(request.url === '/ok' ? 201 : 403).end())
     }
     await transfer({ from: '/out', to: `${web}/ok` })
     expect(got).toBe('hello web')
@@ -231,12 +231,12 @@ describe('transfers', () => {
     await writeFile(inside('tree/deep/b.bin'), Buffer.alloc(100_000, 7))
     await symlink('/etc/passwd', inside('tree/link'))
     let stored = Buffer.alloc(0)
-    serve = (request, response) => {
+    serve = (request, response): unknown => {
       if (request.method === 'GET') return response.end(stored)
       if (request.method === 'HEAD') return response.end()
       const chunks: Buffer[] = []
       request.on('data', (chunk) => chunks.push(chunk))
-      request.on('end', () => {
+      return request.on('end', () => {
         stored = Buffer.concat(chunks)
         response.end()
       })
@@ -258,12 +258,12 @@ describe('transfers', () => {
   })
 
   it('unpacks nothing outside of the folder', async () => {
-    serve = (request, response) => {
+    serve = (request, response): unknown => {
       if (request.method === 'HEAD') return response.end()
       const tar = pack()
       tar.entry({ name: '../escaped' }, 'x')
       tar.finalize()
-      tar.pipe(response)
+      return tar.pipe(response)
     }
     await expect(transfer({ from: `${web}/evil`, to: '/sub', format: 'tar' })).rejects.toMatchObject({
       code: 'path-escape',

@@ -76,7 +76,8 @@ export async function prepareJail(options: { bubblewrap?: string | undefined; no
 export function startJailed(jail: Jail, what: JailedScript): JailedProcess {
   const limits = jail.prlimit ? [jail.prlimit, ...limitArgs(what)] : []
   const [program = jail.bubblewrap, ...args] = [...limits, jail.bubblewrap, ...jailArgs(jail, what)]
-  const child = spawn(program, args, { stdio: Array(7).fill('pipe'), env: {}, cwd: '/' })
+  // A process group of its own: a signal to the supervisor's group must not hit a jail that is only half made.
+  const child = spawn(program, args, { stdio: Array(7).fill('pipe'), env: {}, cwd: '/', detached: true })
   const [stdin, stdout, stderr, orders, reports, info, filter] = child.stdio as unknown as Streams
   for (const stream of child.stdio) stream?.on('error', () => {})
   filter.end(jail.filter)

@@ -100,3 +100,33 @@ describe("Golem's WASI packages", () => {
     await expect(unpackImage(huge, join(folder, 'm'))).rejects.toMatchObject({ code: 'bad-image' })
   })
 })
+
+describe('modules of the older interface', () => {
+  it('run: wasi_unstable as wasi_snapshot_preview1', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'emet-unstable-'))
+    // (module (import "wasi_unstable" "proc_exit" (func (param i32))) (memory (export "memory") 1)
+    //         (func (export "_start") (call 0 (i32.const 42))))
+    const name = (text: string) => Buffer.concat([Buffer.of(text.length), Buffer.from(text)])
+    const section = (id: number, ...parts: (Buffer | number)[]) => {
+      const body = Buffer.concat(parts.map((part) => (typeof part === 'number' ? Buffer.of(part) : part)))
+      return Buffer.concat([Buffer.of(id, body.length), body])
+    }
+    const module = Buffer.concat([
+      Buffer.from('0061736d01000000', 'hex'),
+      section(1, 2, Buffer.of(0x60, 1, 0x7f, 0), Buffer.of(0x60, 0, 0)),
+      section(2, 1, name('wasi_unstable'), name('proc_exit'), 0, 0),
+      section(3, 1, 1),
+      section(5, 1, 0, 1),
+      section(7, 2, name('memory'), 2, 0, name('_start'), 0, 1),
+      section(10, 1, 6, 0, Buffer.of(0x41, 42, 0x10, 0, 0x0b)),
+    ])
+    const imageFile = join(folder, 'old.wasm')
+    await writeFile(imageFile, module)
+    const runtime = createWasmRuntime({ clock: systemClock })
+    const instance = await runtime.deploy({ imageFile, folder, limits: {}, volumes: [], env: {}, network: [] })
+    const { end } = await finish(await instance.run({ entryPoint: 'main', args: [] }))
+    await instance.stop('done')
+    await rm(folder, { recursive: true, force: true })
+    expect(end).toEqual({ kind: 'exited', code: 42 })
+  })
+})
