@@ -107,8 +107,7 @@ export function createFinder(deps: FinderDeps, options: FinderOptions): Finder {
       }
     })
   }
-  const spread = (item: Standing) => {
-    const wanted = targets()
+  const spread = (item: Standing, wanted = targets()) => {
     for (const [peer, target] of wanted) {
       const before = item.asked.get(peer)
       if (before && before.service === target.service && String(before.shards) === String(target.shards)) continue
@@ -143,7 +142,8 @@ export function createFinder(deps: FinderDeps, options: FinderOptions): Finder {
       for (const [peer, asked] of item?.asked ?? []) sendUnwatch(deps, item?.interest, peer, asked)
     },
     sync: () => {
-      for (const item of standing.values()) spread(item)
+      const wanted = targets()
+      for (const item of standing.values()) spread(item, wanted)
     },
     askOnce: async (peer, interest, signal) => {
       const target = { service: 'direct' as const, shards: ALL_SHARDS, round: 0, failures: 0, isRefused: false }

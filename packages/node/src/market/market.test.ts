@@ -128,6 +128,52 @@ describe('negotiation', () => {
   })
 })
 
+describe('messages', () => {
+  it('are the original’s: names, addresses, fields and timestamps', async () => {
+    const pair = await open()
+    const { offerId, demandId, agreementId } = await sign(pair)
+    await pair.requestor.agreements.terminate(pair.r.nodeId, agreementId, {
+      message: 'done',
+      'golem.requestor.code': 'Ok',
+    })
+    const base = '/market/protocol/mk1/negotiation/'
+    const sent = pair.network.messages.filter(({ address }) => address.startsWith(base))
+    expect(sent.map(({ address }) => address.slice(base.length))).toEqual([
+      'provider/proposal/InitialProposalReceived',
+      'requestor/proposal/ProposalReceived',
+      'provider/agreement/AgreementReceived',
+      'requestor/agreement/AgreementApproved',
+      'provider/agreement/AgreementCommitted',
+      'provider/agreement/AgreementTerminated',
+    ])
+    const naive = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$/)
+    const content = {
+      proposal_id: expect.stringMatching(/^[RP]-[0-9a-f]{64}$/),
+      properties: expect.any(String),
+      constraints: expect.any(String),
+      creation_ts: naive,
+      expiration_ts: naive,
+    }
+    const [initial, counter, proposed, approved, committed, terminated] = sent.map(({ value }) => value)
+    const { proposal_id: first } = (initial as { proposal: { proposal_id: string } }).proposal
+    const { proposal_id: second } = (counter as { proposal: { proposal_id: string } }).proposal
+    expect(initial).toEqual({ proposal: content, offerId, demandId })
+    expect(first).toMatch(/^R-/)
+    expect(counter).toEqual({ prevProposalId: first.replace('R-', 'P-'), proposal: content })
+    expect(proposed).toEqual({
+      proposalId: second.replace('P-', 'R-'),
+      agreementId,
+      creationTs: naive,
+      validTo: naive,
+      signature: 'NoSignature',
+    })
+    expect(approved).toEqual({ agreementId, signature: 'NoSignature', approvedTs: naive })
+    expect(committed).toEqual({ agreementId, signature: 'NoSignature' })
+    const reason = { message: 'done', 'golem.requestor.code': 'Ok' }
+    expect(terminated).toEqual({ agreementId, reason, signature: 'NotSigned', terminationTs: naive })
+  })
+})
+
 describe('polls', () => {
   it('wake at once for an event, and with not-found when the subscription ends', async () => {
     const pair = await open()

@@ -67,6 +67,17 @@ export function createMarket(deps: MarketDeps, input: MarketOptionsInput = {}): 
     spread.publisher.sync()
   }
   const onOfferGone = (id: string) => known.remove(id)
+  let peersBefore = ''
+  const onPeerChange = () => {
+    const peers = spread.peersAsked().join()
+    if (peers !== peersBefore) {
+      peersBefore = peers
+      spread.publisher.sync()
+      spread.finder.sync()
+    }
+    const connected = deps.net.peers().filter((peer) => peer.state === 'connected')
+    parts.settlement.settleAll(new Set(connected.flatMap((peer) => [peer.nodeId, ...peer.aliases])))
+  }
   const negotiations = createNegotiations(context, { onSubscribed, onUnsubscribed, onOfferGone })
   const ledger = createLedger(context)
   const parts: AgreementParts = {
@@ -110,7 +121,7 @@ export function createMarket(deps: MarketDeps, input: MarketOptionsInput = {}): 
     start: async () => {
       undo = bindAll(context, parts)
       undo.push(bindDiscovery(context.bus, known, instants.now), spread.direct.bind())
-      undo.push(deps.net.onPeerChange(() => onPeerChange(deps, spread, parts)))
+      undo.push(deps.net.onPeerChange(onPeerChange))
       spread.finder.start()
       spread.publisher.start()
       for (const subscription of store.subscriptions.active(instants.now())) onSubscribed(subscription)
@@ -182,14 +193,12 @@ function createSpread(deps: MarketDeps, context: MarketContext, own: OfferBook, 
     finder.stop()
     direct.stop()
   }
-  return { publisher, finder, direct, stop }
-}
-
-function onPeerChange(deps: MarketDeps, spread: ReturnType<typeof createSpread>, parts: AgreementParts): void {
-  spread.publisher.sync()
-  spread.finder.sync()
-  const connected = deps.net.peers().filter((peer) => peer.state === 'connected')
-  parts.settlement.settleAll(new Set(connected.flatMap((peer) => [peer.nodeId, ...peer.aliases])))
+  /** Whom we push to and pull from: more precisely, among whom they are chosen. */
+  const peersAsked = () => {
+    const peers = indexPeers()
+    return peers.length > 0 ? peers : directPeers()
+  }
+  return { publisher, finder, direct, peersAsked, stop }
 }
 
 /** Matches a demand against the known offers, now and as they come. Returns how to stop. */

@@ -27,7 +27,7 @@ export interface ProposalStore {
   count(subscriptionId: string): number
   /** Open (not countered, not rejected) proposals that `peer` has with the subscription. */
   countOpenOf(subscriptionId: string, peer: NodeId): number
-  /** Our own drafts since `sinceUs` that nobody has answered yet. */
+  /** Our own drafts since `sinceUs` that were not given up, and that nobody has answered yet. */
   unanswered(sinceUs: InstantUs, limit: number): ProposalRecord[]
   enqueue(event: QueuedEvent): void
   queueLength(subscriptionId: string): number
@@ -79,8 +79,9 @@ export function createProposalStore(db: Database): ProposalStore {
     unanswered: (sinceUs, limit) =>
       db
         .all(
-          `SELECT * FROM market_proposal WHERE issuer = 'own' AND state = 'Draft' AND is_countered = 0
-           AND created_us >= ? ORDER BY created_us LIMIT ?`,
+          `SELECT p.* FROM market_proposal AS p JOIN market_proposal AS q ON q.id = p.prev_id
+           WHERE p.issuer = 'own' AND p.state = 'Draft' AND p.is_countered = 0 AND q.is_countered = 1
+           AND p.created_us >= ? ORDER BY p.created_us LIMIT ?`,
           sinceUs,
           limit,
         )

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { approve, codeOf, createPair, type Pair, poll, propose, sign, states } from './harness.ts'
-import type { MessageSeen } from './testing.ts'
+import { approve, codeOf, createPair, eventsOf, negotiate, type Pair, poll, propose, sign, states } from './harness.ts'
+import { type MessageSeen, testDemand } from './testing.ts'
 
 let pairs: Pair[] = []
 const open = async () => {
@@ -261,6 +261,27 @@ describe('restart', () => {
     expect(await approving).toBe('ok')
     await pair.network.settle()
     expect(states(pair, agreementId)).toEqual(['Approved', 'Approved'])
+  })
+
+  it('of a requestor that crashed while it sent a proposal sends it again', async () => {
+    const pair = await open()
+    const { draft, demandId, offerId } = await negotiate(pair)
+    const door = createDoor()
+    pair.network.setFate((message) =>
+      named('ProposalReceived')(message) ? door.opened.then(() => 'lost' as const) : 'arrives',
+    )
+    const { negotiations } = pair.requestor
+    const counter = codeOf(negotiations.counter('demand', pair.r.nodeId, demandId, draft.proposalId, testDemand))
+    await pair.network.settle()
+    await pair.requestor.stop()
+    expect(await counter).toBe('peer-unreachable')
+    // A crash would not have let the agent know; what is on disk is what was written before the message was sent.
+    pair.r.db.run('UPDATE market_proposal SET is_countered = 1 WHERE id = ?', draft.proposalId)
+    pair.network.setFate(() => 'arrives')
+    await restart(pair, 'requestor')
+    expect(await eventsOf(pair.provider, pair.p, 'offer', offerId)).toMatchObject([{ eventType: 'ProposalEvent' }])
+    await restart(pair, 'requestor')
+    expect(await eventsOf(pair.provider, pair.p, 'offer', offerId)).toEqual([])
   })
 
   it('after a cancellation whose answer got lost follows the provider', async () => {
