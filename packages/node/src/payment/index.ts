@@ -38,12 +38,19 @@
  * What is kept how long: `options.ts` (retention).
  */
 export {
+  createErc20Driver,
   createMockDriver,
   createMockLedger,
   DriverError,
   type DriverErrorCode,
+  ERC20_NETWORKS,
+  type Erc20Deps,
+  type Erc20Network,
+  type Erc20Options,
+  LOCAL_TIMING,
   type MockDriver,
   type MockLedger,
+  networksFromEnvironment,
   type PaymentDriver,
 } from './drivers/index.ts'
 export { PaymentError, type PaymentErrorCode } from './errors.ts'

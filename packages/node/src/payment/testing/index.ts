@@ -177,19 +177,22 @@ export type WorldOptions = {
   readonly payment?: PaymentOptionsInput
   readonly db?: (side: 'requestor' | 'provider') => Database
   readonly balance?: bigint
+  /** Default: a virtual one. With another, `World.clock` must not be used. */
+  readonly clock?: Clock
   /** Called after each construction of a service's dependencies. */
   readonly deps?: (deps: PaymentDeps) => PaymentDeps
 }
 
 /** Two started nodes with one approved agreement (and one activity) between them. */
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
-  const clock = createVirtualClock()
+  const virtual = createVirtualClock()
+  const clock = options.clock ?? virtual
   const random = createSeededRandom(7)
   const ledger = createMockLedger()
   const agreements = new Map<string, AgreementFacts>()
   const activities = new Map([[ACTIVITY, AGREEMENT]])
   const nodes: TestNode[] = []
-  const world = { clock, ledger, agreements, activities, onMessage: () => {} } as unknown as World
+  const world = { clock: virtual, ledger, agreements, activities, onMessage: () => {} } as unknown as World
   const shared = { clock, random, ledger, agreements, activities, nodes, world, options }
   const requestor = await createNode(shared, 1, 'requestor')
   const provider = await createNode(shared, 2, 'provider')
