@@ -57,6 +57,14 @@ describe('calls between nodes', () => {
     expect(await a.bus.call(`/net/${b.id}/who/Ask`, null, asLocal)).toBe(`peer ${alias}`)
     await expect(a.bus.call(`/from/${b.id}/to/${b.id}/who/Ask`, null)).rejects.toMatchObject({ code: 'bad-request' })
   })
+  it('go on when another identity becomes the default one', async () => {
+    const [a, b] = [await start('a', 'a alias'), await start('b')]
+    const alias = a.identity.ids()[1]!
+    b.bus.bind('/public/who/Ask', callerName)
+    Object.assign(a.identity, { defaultId: alias })
+    expect(await a.bus.call(`/net/${b.id}/who/Ask`, null)).toBe(`peer ${alias}`)
+    expect(b.net.peers()[0]).toMatchObject({ nodeId: a.id, aliases: [alias] })
+  })
   it('to our own identities take no way around', async () => {
     const a = await start('a', 'a alias')
     a.bus.bind('/public/who/Ask', callerName)

@@ -30,6 +30,8 @@ export type NetOptions = {
  */
 export function createNet(deps: NetDeps, options: NetOptions = {}): Net {
   const { transports, bus, identity, logger } = deps
+  // Whom the transports prove at once; a later default identity is a further one until the next start.
+  const nodeId = identity.defaultId
   const choose = createTransportChoice(transports)
   const incoming = createIncoming(deps)
   const bulk = createBulkRoutes(logger)
@@ -54,7 +56,7 @@ export function createNet(deps: NetDeps, options: NetOptions = {}): Net {
     await Promise.all(transports.map((transport) => transport.stop()))
   }
   return {
-    nodeId: identity.defaultId,
+    nodeId,
     start: async () => {
       routes = NET_PREFIXES.map((prefix) => bus.route(prefix, forward))
       try {
@@ -63,11 +65,11 @@ export function createNet(deps: NetDeps, options: NetOptions = {}): Net {
         await stop()
         throw asNetError(error, 'stopped', 'the network does not start; check the listen addresses')
       }
-      logger.info('the network is up', { nodeId: identity.defaultId, endpoints: endpoints() })
+      logger.info('the network is up', { nodeId, endpoints: endpoints() })
     },
     stop,
     status: () => ({
-      nodeId: identity.defaultId,
+      nodeId,
       endpoints: endpoints(),
       listenAddress: endpoints()[0] ?? null,
       publicAddress: options.publicAddress ?? null,
@@ -89,13 +91,13 @@ export function createNet(deps: NetDeps, options: NetOptions = {}): Net {
     onBulk: bulk.register,
     cast: async (topic, body) => {
       const data = Body.of({ id: null, topic, body }).bytes()
-      const packet = encodePacket({ kind: 'broadcast-request', caller: identity.defaultId, topic, data })
+      const packet = encodePacket({ kind: 'broadcast-request', caller: nodeId, topic, data })
       await Promise.all(transports.map((transport) => transport.cast(topic, packet)))
     },
     connect: (target, connectOptions) =>
       firstOf(candidates(target, transports, choose), (transport) => transport.connect(target, connectOptions)),
-    disconnect: async (nodeId) => {
-      await Promise.all(transports.map((transport) => transport.disconnect(nodeId)))
+    disconnect: async (peer) => {
+      await Promise.all(transports.map((transport) => transport.disconnect(peer)))
     },
   }
 }

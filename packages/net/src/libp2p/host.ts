@@ -66,9 +66,14 @@ export function reserves({ reserve, relayServer, announce = [] }: Libp2pOptions)
   return reserve ?? (!relayServer && announce.length === 0)
 }
 
+/** Connections that the node may have, which bounds its peers too. */
+export function connectionsMax(options: Libp2pOptions): number {
+  return options.connectionsMax ?? (options.relayServer ? RELAY_CONNECTIONS_MAX : CONNECTIONS_MAX)
+}
+
 function connectionManager(options: Libp2pOptions) {
   return {
-    maxConnections: options.connectionsMax ?? (options.relayServer ? RELAY_CONNECTIONS_MAX : CONNECTIONS_MAX),
+    maxConnections: connectionsMax(options),
     inboundConnectionThreshold: options.connectionsPerHostPerSecondMax ?? CONNECTIONS_PER_HOST_PER_SECOND_MAX,
     maxIncomingPendingConnections: PENDING_CONNECTIONS_MAX,
     addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS,

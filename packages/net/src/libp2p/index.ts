@@ -7,6 +7,7 @@
 import type { Clock, Logger, Random } from '@emet/core'
 import { createSessionTransport } from '../session/transport.ts'
 import type { NetIdentity, Transport } from '../types.ts'
+import { connectionsMax } from './host.ts'
 import type { Libp2pOptions } from './options.ts'
 import { createLibp2pWire } from './wire.ts'
 
@@ -17,5 +18,6 @@ export type Libp2pDeps = { identity: NetIdentity; clock: Clock; random: Random; 
 
 /** A transport over libp2p. Nothing runs, and no key is read, before `start`. */
 export function createLibp2pTransport(deps: Libp2pDeps, options: Libp2pOptions = {}): Transport {
-  return createSessionTransport({ ...deps, wire: createLibp2pWire(deps, options) }, options)
+  const wire = createLibp2pWire(deps, options)
+  return createSessionTransport({ ...deps, wire }, { peersMax: connectionsMax(options), ...options })
 }

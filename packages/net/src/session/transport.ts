@@ -29,18 +29,19 @@ export type SessionTransportOptions = {
   readonly connectTimeoutMs?: number
 }
 
-export function createSessionTransport(deps: SessionTransportDeps, options: SessionTransportOptions = {}): Transport {
+export function createSessionTransport(given: SessionTransportDeps, options: SessionTransportOptions = {}): Transport {
+  const deps = { ...given, identity: pinIdentity(given.identity) }
   const { wire } = deps
   let handlers: TransportHandlers | undefined
   let keeper: Keeper | undefined
 
-  const attached = () => handlers ?? fail(`attach handlers to ${wire.name} before it is used`)
-  const roster = createRoster(deps, options, attached)
+  const attachedHandlers = () => handlers ?? fail(`attach handlers to ${wire.name} before it is used`)
+  const roster = createRoster(deps, options, attachedHandlers)
   const connector = createConnector(deps, options, roster)
   const bulk = createBulkDesk({
     ...deps,
     sessionsOf: (nodeId) => roster.sessions.of(nodeId),
-    deliver: (remote, purpose, stream) => attached().onBulk(remote, purpose, stream),
+    deliver: (remote, purpose, stream) => attachedHandlers().onBulk(remote, purpose, stream),
   })
   const isConnected = (nodeId: NodeId) => roster.sessions.best(nodeId) !== undefined
   const sessionWith: Connector['sessionWith'] = async (target, callOptions) => {
@@ -49,12 +50,12 @@ export function createSessionTransport(deps: SessionTransportDeps, options: Sess
   }
   return {
     name: wire.name,
-    attach: (given) => {
-      handlers = given
+    attach: (attached) => {
+      handlers = attached
     },
     start: async () => {
       await startWire(deps, roster, connector, bulk.accept)
-      keeper = keepBootstrap(deps, options.bootstrap ?? [], roster, connector, () => attached().onPeerChange())
+      keeper = keepBootstrap(deps, options.bootstrap ?? [], roster, connector, () => attachedHandlers().onPeerChange())
     },
     stop: async () => {
       const stopping = keeper?.stop()
@@ -79,6 +80,17 @@ export function createSessionTransport(deps: SessionTransportDeps, options: Sess
     endpoints: () => wire.endpoints(),
     connect: async (target, connectOptions) => toPeer(wire.name, await sessionWith(target, connectOptions)),
     disconnect: async (nodeId) => roster.close(`this node has disconnected from ${nodeId}`, nodeId),
+  }
+}
+
+/** The handshake has proven one identity; when another becomes the default one meanwhile, it is a further identity. */
+function pinIdentity(identity: NetIdentity): NetIdentity {
+  return {
+    defaultId: identity.defaultId,
+    ids: () => identity.ids(),
+    handshakeKey: () => identity.handshakeKey(),
+    sign: (id, digest) => identity.sign(id, digest),
+    recover: (digest, signature) => identity.recover(digest, signature),
   }
 }
 
