@@ -17,6 +17,7 @@ export const HELP = `exe-unit [options] <command>
   --command-sec N         wall time that one run command may take
   --orphan-sec N          how long to live without the daemon (default 600)
   --cache-gib N           size budget of the image cache (default 20)
+  --in-memory             run without bubblewrap, on a file system in memory; only V8 then confines programs
   --bubblewrap PATH       the program bwrap (default: searched)
 `
 
@@ -35,6 +36,7 @@ export type CliOptions = {
   readonly orphanMs: number | undefined
   readonly cacheBytesMax: number | undefined
   readonly bubblewrap: string | undefined
+  readonly confinement: 'jailed' | 'in-memory'
 }
 
 const COMMANDS = ['service-bus', 'offer-template', 'test', 'help'] as const
@@ -60,6 +62,7 @@ export function parseOptions(args: readonly string[], env: Readonly<Record<strin
     orphanMs: positive('orphan-sec', values['orphan-sec'], 1000),
     cacheBytesMax: positive('cache-gib', values['cache-gib'], 2 ** 30),
     bubblewrap: values.bubblewrap,
+    confinement: values['in-memory'] ? 'in-memory' : 'jailed',
   }
 }
 
@@ -80,6 +83,7 @@ function parseStrictly(args: readonly string[]) {
         'command-sec': { type: 'string' },
         'orphan-sec': { type: 'string' },
         'cache-gib': { type: 'string' },
+        'in-memory': { type: 'boolean' },
         bubblewrap: { type: 'string' },
       },
     })

@@ -58,7 +58,7 @@ async function serve(options: CliOptions, runtime: Runtime): Promise<void> {
 
 function runtimeOf(options: CliOptions): Runtime {
   if (options.runtime === 'mock') return createMockRuntime()
-  return createWasmRuntime({ clock: systemClock }, { bubblewrap: options.bubblewrap })
+  return createWasmRuntime({ clock: systemClock }, options)
 }
 
 /** Golem: the supervisor's own template first, the runtime's values over it. */

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import type { AbortOptions, Clock } from '@emet/core'
 import { RuntimeError } from '../../errors.ts'
 import type { Command, CommandEnd, DeployRequest, Instance, RunRequest, Volume } from '../../runtime.ts'
-import { complaintOf, type Jail, type JailedProcess, type Mount, startJailed } from './jail.ts'
+import { complaintOf, type Jail, type JailedProcess, type Mount, startJailed, startUnjailed } from './jail.ts'
 import { BARE_FOLDERS, type EntryPoint, findEntryPoint, unpackImage, type WasmImage } from './package.ts'
 
 /** Commands of one instance at the same time. */
@@ -29,6 +29,7 @@ const WARM_ENTRY_POINTS_MAX = 4
 const PAGE_BYTES = 65_536
 const PAGES_MAX = 65_536
 const ENGINE_SCRIPT = fileURLToPath(new URL('./engine.mjs', import.meta.url))
+const MEMORY_ENGINE_SCRIPT = fileURLToPath(new URL('./engine-memory.mjs', import.meta.url))
 
 /** A folder of the guest: where it is in the guest, on the host, and in the jail. */
 type Folder = Volume & { readonly jailFolder: string; readonly isPrivate: boolean }
@@ -41,7 +42,8 @@ type Engine = {
   readonly ready: Promise<void>
 }
 
-export type InstanceDeps = { readonly clock: Clock; readonly jail: Jail }
+/** `jail` undefined: the engine with files in memory, which needs none. */
+export type InstanceDeps = { readonly clock: Clock; readonly jail: Jail | undefined }
 
 /** Unpacks the image, makes the folders, and checks the modules in the jail. */
 export async function createInstance(
@@ -51,7 +53,7 @@ export async function createInstance(
 ): Promise<Instance> {
   if (request.imageFile === undefined) throw new RuntimeError('bad-image', 'the wasm runtime needs an image')
   const image = await unpackImage(request.imageFile, join(request.folder, 'modules'))
-  const folders = await makeFolders(image, request)
+  const folders = await makeFolders(image, request, deps.jail !== undefined)
   const engines = createEngines(deps, request, image, folders)
   const onAbort = () => engines.stop()
   options.signal?.addEventListener('abort', onAbort, { once: true })
@@ -80,8 +82,9 @@ function instanceOf(
     if (stopReason !== undefined) throw new RuntimeError('stopped', `the activity has stopped: ${stopReason}`)
     const entryPoint = findEntryPoint(image, what.entryPoint)
     if (!entryPoint) throw unknownEntryPoint(image, what.entryPoint)
-    if (running.size >= COMMANDS_AT_ONCE_MAX) {
-      throw new RuntimeError('too-many-commands', `${COMMANDS_AT_ONCE_MAX} commands run already; wait for one to end`)
+    const max = commandsAtOnceMax(deps.jail !== undefined)
+    if (running.size >= max) {
+      throw new RuntimeError('too-many-commands', `${max} commands run already; wait for one to end`)
     }
     const command = startCommand(deps.clock, engines.take(entryPoint), order(entryPoint, what, request, folders), {
       stdin: what.stdin,
@@ -120,7 +123,7 @@ function createEngines(deps: InstanceDeps, request: DeployRequest, image: WasmIm
   const alive = new Set<JailedProcess>()
 
   const boot = (entryPoints: readonly EntryPoint[]): Engine => {
-    const process = startJailed(deps.jail, jailedScript(request, image, folders, entryPoints))
+    const process = startEngine(deps.jail, request, image, folders, entryPoints)
     alive.add(process)
     void process.ended.then(() => alive.delete(process))
     const reports = reportsOf(process)
@@ -154,19 +157,29 @@ function createEngines(deps: InstanceDeps, request: DeployRequest, image: WasmIm
   }
 }
 
-function jailedScript(
+/** Commands of one instance at once. Copies of files in memory would overwrite each other. */
+export function commandsAtOnceMax(isJailed: boolean): number {
+  return isJailed ? COMMANDS_AT_ONCE_MAX : 1
+}
+
+function startEngine(
+  jail: Jail | undefined,
   request: DeployRequest,
   image: WasmImage,
   folders: readonly Folder[],
   warm: readonly EntryPoint[],
-) {
-  const modules = image.entryPoints.map(({ id, file }, index) => ({ id, from: file, to: `/app/${index}.wasm` }))
+): JailedProcess {
+  const modules = image.entryPoints.map(({ id, file }, index) => ({
+    id,
+    from: file,
+    to: jail ? `/app/${index}.wasm` : file,
+  }))
   const mounts: Mount[] = [
     ...modules.map(({ from, to }) => ({ from, to })),
     ...folders.map(({ hostFolder, jailFolder }) => ({ from: hostFolder, to: jailFolder, isWritable: true })),
   ]
-  return {
-    script: ENGINE_SCRIPT,
+  const script = {
+    script: jail ? ENGINE_SCRIPT : MEMORY_ENGINE_SCRIPT,
     argument: JSON.stringify({
       modules: Object.fromEntries(modules.map(({ id, to }) => [id, to])),
       warm: warm.map(({ id }) => id),
@@ -175,6 +188,7 @@ function jailedScript(
     engineFlags: ['--no-warnings', `--max-old-space-size=${ENGINE_HEAP_MIB}`, ...memoryFlags(request)],
     fileBytesMax: request.limits.storageBytes,
   }
+  return jail ? startJailed(jail, script) : startUnjailed(process.execPath, script)
 }
 
 function memoryFlags({ limits }: DeployRequest): string[] {
@@ -265,7 +279,7 @@ async function firstReport(clock: Clock, process: JailedProcess, reports: AsyncI
   }
 }
 
-async function makeFolders(image: WasmImage, request: DeployRequest): Promise<Folder[]> {
+async function makeFolders(image: WasmImage, request: DeployRequest, isJailed: boolean): Promise<Folder[]> {
   const wanted =
     image.kind === 'module'
       ? [{ path: '/', isPrivate: false }]
@@ -276,7 +290,7 @@ async function makeFolders(image: WasmImage, request: DeployRequest): Promise<Fo
   const folders = wanted.map((point, index) => ({
     ...point,
     hostFolder: join(request.folder, `vol-${index}`),
-    jailFolder: `/vol/${index}`,
+    jailFolder: isJailed ? `/vol/${index}` : join(request.folder, `vol-${index}`),
   }))
   for (const { hostFolder } of folders) await mkdir(hostFolder, { recursive: true })
   if (image.kind === 'module') {

@@ -86,6 +86,21 @@ export function startJailed(jail: Jail, what: JailedScript): JailedProcess {
 
 type Streams = [Writable, Readable, Readable, Writable, Readable, Readable, Writable]
 
+/**
+ * Starts a script without a jail: only for one that gives its guest no files of the host at all. The engine's permission
+ * model keeps it from starting programs, and from writing elsewhere than to the writable mounts.
+ */
+export function startUnjailed(node: string, what: JailedScript): JailedProcess {
+  const writable = what.mounts.filter((mount) => mount.isWritable).map(({ from }) => `--allow-fs-write=${from}`)
+  const flags = [...what.engineFlags, '--permission', '--allow-fs-read=*', ...writable]
+  const child = spawn(node, [...flags, what.script, what.argument], {
+    ...{ stdio: Array(5).fill('pipe'), env: {}, cwd: '/', detached: true },
+  })
+  const [stdin, stdout, stderr, orders, reports] = child.stdio as unknown as Streams
+  for (const stream of child.stdio) stream?.on('error', () => {})
+  return { stdin, stdout, stderr, orders, reports, ended: endOf(child), kill: () => void child.kill('SIGKILL') }
+}
+
 /** The beginning of what a process that did not start has written to its standard error. */
 export async function complaintOf(process: JailedProcess): Promise<string> {
   let text = ''

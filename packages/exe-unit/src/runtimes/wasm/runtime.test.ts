@@ -19,6 +19,13 @@ testRuntime('wasm', {
   writable: '/work',
 })
 
+testRuntime('wasm in memory', {
+  create: () => createWasmRuntime({ clock: systemClock }, { confinement: 'in-memory', bubblewrap: '/nowhere' }),
+  imageFile: BOX,
+  run: (words) => ({ entryPoint: 'main', args: words }),
+  writable: '/work',
+})
+
 describe('the wasm runtime', () => {
   let folder: string
   let instance: Instance | undefined
@@ -102,6 +109,23 @@ describe('the wasm runtime', () => {
     expect((await execute('cat', '/work/mine/passwd')).end).toMatchObject({ code: 1 })
     expect((await execute('write', '/work/secret/file', 'overwritten')).end).toMatchObject({ code: 1 })
     expect(await readFile(join(secret, 'file'), 'utf8')).toBe('the host has this')
+  })
+
+  it('in memory, sees nothing of the host either', async () => {
+    const runtime = createWasmRuntime({ clock: systemClock }, { confinement: 'in-memory' })
+    const work = join(folder, 'work')
+    await mkdir(work)
+    const secret = join(folder, 'secret')
+    await writeFile(secret, 'the host has this')
+    const request = { imageFile: BOX, folder: work, limits: {}, volumes: [], env: {}, network: [] }
+    instance = await runtime.deploy(request)
+    await symlink('/etc', join(hostPath(instance, '/work'), 'etc'))
+    await symlink(secret, join(hostPath(instance, '/work'), 'link'))
+    for (const path of ['/work/etc/hostname', '/work/link', secret, '/../../etc/hostname']) {
+      expect(await execute('cat', path), path).toMatchObject({ stdout: '', end: { kind: 'exited', code: 1 } })
+    }
+    await execute('write', '/work/link', 'overwritten')
+    expect(await readFile(secret, 'utf8')).toBe('the host has this')
   })
 
   it('keeps what the engine could reach read-only', async () => {

@@ -5,7 +5,7 @@ import type { AbortOptions, Clock } from '@emet/core'
 import { RuntimeError } from '../../errors.ts'
 import { WASM_RUNTIME_NAME, WASM_RUNTIME_VERSION } from '../../protocol.ts'
 import type { Instance, Runtime } from '../../runtime.ts'
-import { COMMANDS_AT_ONCE_MAX, createInstance } from './handle.ts'
+import { commandsAtOnceMax, createInstance } from './handle.ts'
 import { type Jail, prepareJail } from './jail.ts'
 
 /** A module of 100 bytes whose `_start` exits with this code. */
@@ -17,23 +17,29 @@ const SELF_TEST_MEMORY_BYTES = 256 * 1024 * 1024
 export type WasmRuntimeOptions = {
   /** Path of bubblewrap. Default: searched in the usual folders. */
   readonly bubblewrap?: string | undefined
+  /**
+   * `jailed` (default): every program runs in bubblewrap, or not at all. `in-memory`: without bubblewrap, on a file system
+   * that is a copy in memory; only V8 itself then stands between the program and the host.
+   */
+  readonly confinement?: 'jailed' | 'in-memory' | undefined
 }
 
 /** WASI preview 1 programs on V8, each in a jailed process of its own. */
 export function createWasmRuntime(deps: { readonly clock: Clock }, options: WasmRuntimeOptions = {}): Runtime {
+  const isJailed = options.confinement !== 'in-memory'
   let prepared: Promise<Jail> | undefined
   const jail = () => {
     prepared ??= prepareJail({ bubblewrap: options.bubblewrap, node: process.execPath })
     return prepared
   }
   const deploy: Runtime['deploy'] = async (request, abort: AbortOptions = {}) =>
-    createInstance({ clock: deps.clock, jail: await jail() }, request, abort)
+    createInstance({ clock: deps.clock, jail: isJailed ? await jail() : undefined }, request, abort)
 
   return {
     name: WASM_RUNTIME_NAME,
     version: WASM_RUNTIME_VERSION,
     capabilities: {
-      commandsAtOnceMax: COMMANDS_AT_ONCE_MAX,
+      commandsAtOnceMax: commandsAtOnceMax(isJailed),
       hasStdin: true,
       hasEnv: true,
       network: 'none',
