@@ -50,7 +50,8 @@ async function* iterate<T, R>(
   const stopping = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal
   const queue = createQueue<T, R>(items, options)
-  const worker = { context, group, task, spec, options: { ...options, signal }, queue, rentals }
+  const banned = new Set<string>()
+  const worker = { context, group, task, spec, options: { ...options, signal }, queue, rentals, banned }
   const workers = Promise.all(Array.from({ length: options.machines }, () => work(worker)))
   workers.then(queue.allIdle, queue.fail)
   const onAbort = () => queue.fail(golemErrorOf(signal.reason, 'run', { signal }))
@@ -76,28 +77,36 @@ type Worker<T, R> = {
   readonly options: MapOptions & { readonly signal: AbortSignal }
   readonly queue: Queue<T, R>
   readonly rentals: Rental[]
+  /** Providers whose machines were lost. */
+  readonly banned: Set<string>
 }
 
 /** Rents a machine and does items on it; when it is lost, rents another. Ends when there are no items left for it. */
 async function work<T, R>(worker: Worker<T, R>): Promise<void> {
-  const { context, group, spec, options, queue, rentals } = worker
-  while (await queue.isWanted()) {
+  const { context, group, options, queue, rentals, banned } = worker
+  while (queue.isWanted()) {
     let rental: Rental
+    const avoid = [...(worker.spec.avoid ?? []), ...banned, ...queue.failedProviders()]
+    const spec = { ...worker.spec, avoid }
     try {
       rental = await rentOne(context, group, spec, options, async () => {})
     } catch (error) {
       // Fewer machines than asked for are no failure, as long as there is one.
       if (queue.isOver() || rentals.some((other) => !other.ended.aborted)) return
-      throw error
+      throw queue.lastFailure() ?? error
     }
     rentals.push(rental)
     await useMachine(worker, rental)
+    if (isGolemError(rental.ended.reason, 'agreement.terminated', 'activity.lost')) banned.add(rental.providerId)
     if (queue.isOver()) await rental.close()
     else await rental.close('Another machine takes over')
   }
 }
 
-async function useMachine<T, R>({ context, task, options, queue }: Worker<T, R>, rental: Rental): Promise<void> {
+async function useMachine<T, R>(
+  { context, task, options, queue, banned }: Worker<T, R>,
+  rental: Rental,
+): Promise<void> {
   while (!rental.ended.aborted) {
     const work = await queue.take(rental)
     if (!work) return
@@ -113,15 +122,22 @@ async function useMachine<T, R>({ context, task, options, queue }: Worker<T, R>,
       const failure = rental.ended.aborted ? golemErrorOf(rental.ended.reason, 'run') : error
       queue.failed(work, rental.providerId, failure)
       // Nothing more is to be expected of a machine that is lost.
-      if (isGolemError(failure, 'activity.lost', 'deploy.failed', 'start.failed')) return
+      if (isGolemError(failure, 'activity.lost', 'deploy.failed', 'start.failed')) {
+        banned.add(rental.providerId)
+        return
+      }
     }
   }
 }
 
 interface Queue<T, R> {
   /** Whether there is, or may be, something to do for one more machine. */
-  isWanted(): Promise<boolean>
+  isWanted(): boolean
   isOver(): boolean
+  /** Providers that can do none of what is left, since all of it has failed on them. */
+  failedProviders(): string[]
+  /** Why the items that are left have failed so far. */
+  lastFailure(): GolemError | undefined
   take(rental: Rental): Promise<Work<T> | undefined>
   done(result: MapResult<T, R>): Promise<void>
   failed(work: Work<T>, providerId: string, error: unknown): void
@@ -143,6 +159,7 @@ function createQueue<T, R>(items: Iterable<T> | AsyncIterable<T>, options: MapOp
   let isDry = false
   let isStopped = false
   let failure: { readonly error: unknown } | undefined
+  let lastFailure: GolemError | undefined
   let pulling: Promise<unknown> = Promise.resolve()
   let changed = Promise.withResolvers<void>()
   const change = () => {
@@ -204,7 +221,12 @@ function createQueue<T, R>(items: Iterable<T> | AsyncIterable<T>, options: MapOp
   }
   return {
     isOver,
-    isWanted: async () => !isOver(),
+    isWanted: () => !isOver(),
+    failedProviders: () => {
+      const [first, ...others] = isDry ? retries : []
+      return [...(first?.failedOn ?? [])].filter((id) => others.every((work) => work.failedOn.has(id)))
+    },
+    lastFailure: () => (retries.length > 0 ? lastFailure : undefined),
     take,
     results,
     fail,
@@ -216,7 +238,8 @@ function createQueue<T, R>(items: Iterable<T> | AsyncIterable<T>, options: MapOp
     failed: (work, providerId, error) => {
       inFlight--
       const attempts = work.attempts + 1
-      if (attempts > itemRetries) return fail(itemError(work.index, attempts, error))
+      lastFailure = itemError(work.index, attempts, error)
+      if (attempts > itemRetries) return fail(lastFailure)
       retries.push({ ...work, attempts, failedOn: new Set([...work.failedOn, providerId]) })
       change()
     },

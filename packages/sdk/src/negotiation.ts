@@ -46,7 +46,13 @@ export type Signed = { readonly agreement: Agreement; readonly view: OfferView }
 /** Rounds of counter-proposals with one provider before we give up on it. */
 const ROUNDS_MAX = 3
 
-type Candidate = { readonly proposal: Proposal; readonly view: OfferView; readonly round: number }
+/** `asked` is our own last word to the provider. */
+type Candidate = {
+  readonly proposal: Proposal
+  readonly view: OfferView
+  readonly round: number
+  readonly asked: DemandOfferBase
+}
 
 /** Looks for providers by one demand, cheapest first, and signs with one at a time. */
 export interface Negotiation {
@@ -73,9 +79,10 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
       else seen.unsuitable++
       return emit({ kind: 'offer', phase: 'refused', ...(refusal ? { reason: refusal } : {}) }, proposal.issuerId)
     }
-    if (proposal.state === 'Draft') drafts.push({ proposal, view, round: previous?.round ?? 1 })
+    if (proposal.state === 'Draft')
+      drafts.push({ proposal, view, round: previous?.round ?? 1, asked: previous?.asked ?? demand })
     else {
-      fresh.push({ proposal, view, round: 0 })
+      fresh.push({ proposal, view, round: 0, asked: demand })
       emit({ kind: 'offer', phase: 'found', name: view.name, pricePerHour: view.perHour }, view.providerId)
     }
     for (const list of [fresh, drafts]) list.sort((a, b) => byPrice(a.view, b.view)).splice(CANDIDATES_MAX)
@@ -86,7 +93,7 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
     try {
       const params = { subscriptionId: demandId, proposalId }
       const id = await client.market.counterOfferProposal({ params, body, signal })
-      countered.set(id, { ...candidate, round: candidate.round + 1 })
+      countered.set(id, { ...candidate, round: candidate.round + 1, asked: body })
     } catch (error) {
       signal.throwIfAborted()
       note(`${candidate.view.name}: the counter-proposal failed: ${messageOf(error)}`)
@@ -129,7 +136,7 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
   const findDraft = async (signal: AbortSignal): Promise<Candidate> => {
     for (;;) {
       const draft = takeBest(drafts)
-      const revised = draft && revisedDemand(demand, draft.proposal)
+      const revised = draft && revisedDemand(draft.asked, draft.proposal)
       if (draft && revised === undefined && claims.take(draft.view.providerId)) return draft
       if (draft && revised && draft.round < ROUNDS_MAX) await counter(draft, revised, signal)
       await counterFresh(signal)
