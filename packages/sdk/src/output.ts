@@ -91,3 +91,15 @@ export async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator
   rest += decoder.decode()
   if (rest !== '') yield rest
 }
+
+/** The bytes as a web stream. (`ReadableStream.from` is not in all browsers yet.) */
+export function toStream(bytes: AsyncGenerator<Uint8Array, void, undefined>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    pull: async (controller) => {
+      const step = await bytes.next()
+      if (step.done) controller.close()
+      else controller.enqueue(step.value)
+    },
+    cancel: async () => void (await bytes.return()),
+  })
+}

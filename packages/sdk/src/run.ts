@@ -6,7 +6,7 @@ import { GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
 import { ABORT_CLEANUP_MS } from './limits.ts'
 import type { Machine } from './machine.ts'
-import { createOutputLog, linesOf, type OutputLog, toBytes } from './output.ts'
+import { createOutputLog, linesOf, type OutputLog, toBytes, toStream } from './output.ts'
 import { withLimit } from './scope.ts'
 import type { RunHandle, RunOptions, RunResult } from './types.ts'
 
@@ -54,8 +54,8 @@ export function startRun(deps: SdkDeps, input: RunInput): RunHandle {
     then: (onValue, onError) => result.then(onValue, onError),
     [Symbol.asyncIterator]: () => lines()[Symbol.asyncIterator](),
     lines,
-    stdout: () => ReadableStream.from(output.read('stdout')),
-    stderr: () => ReadableStream.from(output.read('stderr')),
+    stdout: () => toStream(output.read('stdout')),
+    stderr: () => toStream(output.read('stderr')),
     kill: (reason) => killing.abort(reason ?? new Error('killed')),
   }
 }

@@ -63,7 +63,8 @@ function compileNode(expression: ConstraintExpression): Node {
       return { expression, test: not(part.test), parts: [part] }
     }
     case 'presence': {
-      const { name, aspect } = expression.ref
+      const { aspect } = expression.ref
+      const name = internName(expression.ref.name)
       return { expression, test: ({ values }) => aspect === undefined && values.has(name), parts: [] }
     }
     case 'compare':
@@ -75,12 +76,16 @@ function comparisonTest({ ref, operator, value }: ConstraintExpression & { kind:
   // No property has aspects, so a condition on one cannot be told.
   if (ref.aspect !== undefined) return () => undefined
   const test = compileComparison(ref, operator, value)
-  const { name } = ref
+  const name = internName(ref.name)
   return ({ values }) => {
     const found = values.get(name)
     return found === undefined ? undefined : test(found)
   }
 }
+
+// Names of properties are unique objects to the engine, names cut out of a text are not: as a property's name first, the
+// text is found in a map by comparing pointers.
+const internName = (name: string): string => Object.keys({ [name]: true })[0] ?? name
 
 function all(tests: readonly Node['test'][]): Node['test'] {
   return (properties) => {
