@@ -99,18 +99,7 @@ export function createAllocations(context: Context): AllocationService {
       let amended = before
       const keep = () => {
         // It may have been spent from, or released, since.
-        const current = active(owner, id)
-        checkAmendment(context, current, change)
-        const totalWei = change.totalAmount ?? current.totalWei
-        if (totalWei - current.totalWei > (moreWei > 0n ? moreWei : 0n)) {
-          throw new PaymentError('bad-request', `Allocation ${id} was changed at the same time; try again`, { id })
-        }
-        amended = {
-          ...current,
-          totalWei,
-          timeoutUs: change.timeout ?? current.timeoutUs,
-          updatedUs: nowUs(context),
-        }
+        amended = amend(context, active(owner, id), change, moreWei)
         store.allocations.update(amended)
       }
       if (moreWei > 0n) await funds.reserve({ ...before, amountWei: moreWei }, keep, signal)
@@ -141,18 +130,7 @@ export function createAllocations(context: Context): AllocationService {
       })),
     orders: (owner, id) => store.orders.ordersOfAllocation(active(owner, id).id).map(toOrderItem),
     decorations: (owner, ids) => decorationsOf(ids.map((id) => active(owner, id))),
-    spend: (owner, id, use) => {
-      const allocation = usable(store.allocations.get(owner, id), id, use)
-      store.allocations.update({ ...spendFrom(allocation, use.amountWei), updatedUs: nowUs(context) })
-      const { agreementId, activityId, amountWei } = use
-      store.allocations.addExpenditure({
-        allocationId: id,
-        agreementId,
-        activityId,
-        acceptedWei: amountWei,
-        scheduledWei: 0n,
-      })
-    },
+    spend: (owner, id, use) => spend(context, owner, id, use),
     moved: funds.moved,
     gasWarnings: funds.gasWarnings,
     resume: releaseOverdue,
@@ -192,6 +170,31 @@ function addressOf(context: Context, owner: NodeId, platform: string, wish: stri
   if (address !== undefined && isOurs(context, address)) return address
   const message = `the account ${wish ?? owner} is none of this node's unlocked identities; it cannot pay on ${platform}`
   throw new PaymentError('account-not-registered', message, { platform, address: wish ?? owner })
+}
+
+/** The allocation with the change made. `checkedWei` more were found to be in the account. */
+function amend(
+  context: Context,
+  current: AllocationRecord,
+  change: AllocationUpdate,
+  checkedWei: bigint,
+): AllocationRecord {
+  checkAmendment(context, current, change)
+  const { id, timeoutUs } = current
+  const totalWei = change.totalAmount ?? current.totalWei
+  if (totalWei - current.totalWei > (checkedWei > 0n ? checkedWei : 0n)) {
+    throw new PaymentError('bad-request', `Allocation ${id} was changed at the same time; try again`, { id })
+  }
+  return { ...current, totalWei, timeoutUs: change.timeout ?? timeoutUs, updatedUs: nowUs(context) }
+}
+
+function spend(context: Context, owner: NodeId, id: string, use: Spending): void {
+  const { store } = context
+  const allocation = usable(store.allocations.get(owner, id), id, use)
+  store.allocations.update({ ...spendFrom(allocation, use.amountWei), updatedUs: nowUs(context) })
+  const { agreementId, activityId, amountWei } = use
+  const scheduledWei = 0n
+  store.allocations.addExpenditure({ allocationId: id, agreementId, activityId, acceptedWei: amountWei, scheduledWei })
 }
 
 function checkTimeout(
