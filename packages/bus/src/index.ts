@@ -34,5 +34,5 @@ export {
   type Packet,
 } from './gsb/packet.ts'
 export { fromCallReplies, toBusError, toCallReplies } from './gsb/replies.ts'
-export { errBody, okBody, unwrapResult } from './result.ts'
+export { errBody, forwarderOf, okBody, unwrapResult } from './result.ts'
 export type { Bus, BusCall, Caller, CallOptions, Forwarder, Handler, ReplyMode } from './types.ts'

@@ -79,5 +79,21 @@ export const emetFilesApi = defineApi({
       success: { status: 200, body: 'bytes' },
       errors: [400, 404, 409],
     },
+    download: {
+      method: 'POST',
+      path: '/files/download',
+      summary: 'Copies the file behind a URL of any node to the disk of this one',
+      body: z.object({ url: fileUrl, path: z.string().min(1).max(4096) }),
+      success: { status: 200, body: publishedSchema },
+      errors: [400, 404, 409, 413, 502, 507],
+    },
+    upload: {
+      method: 'POST',
+      path: '/files/upload',
+      summary: 'Copies a file on the disk of the node to a URL that another node has opened',
+      body: z.object({ path: z.string().min(1).max(4096), url: fileUrl }),
+      success: { status: 200, body: publishedSchema },
+      errors: [400, 404, 409, 413, 502, 507],
+    },
   },
 })

@@ -48,6 +48,7 @@ export function createActivity(deps: ActivityDeps, given: Partial<ActivityOption
     requestor,
     provider,
     list: (owner, filter) => store.list(owner, filter),
+    agreementOf: (activityId) => store.find(activityId)[0]?.agreementId,
     get: (owner, activityId) => find(owner, activityId),
     state: async (owner, activityId, wait) => {
       const record = find(owner, activityId)

@@ -24,17 +24,27 @@ const note = (...what: unknown[]) => void asked.push(what)
 const activities: Activities = {
   start: async () => {},
   stop: async () => {},
-  list: (...given) => (note('list', ...given), [record]),
+  list: (...given) => {
+    note('list', ...given)
+    return [record]
+  },
   get: () => record,
+  agreementOf: () => record.agreementId,
   state: async () => record.state,
   usage: async () => ({ timestamp: 3 }),
   requestor: {
-    create: async (...given) => (note('create', ...given), '12'),
+    create: async (...given) => {
+      note('create', ...given)
+      return '12'
+    },
     destroy: async () => {
       throw new ActivityError('timeout', 'late')
     },
     exec: async () => 'batch',
-    results: async (...given) => (note('results', ...given), []),
+    results: async (...given) => {
+      note('results', ...given)
+      return []
+    },
     async *events() {
       yield { batch_id: 'b', index: 0, timestamp: 5, kind: { stdout: 'x' } }
       yield { batch_id: 'b', index: 0, timestamp: 6, kind: { stdout: 'y' } }

@@ -122,6 +122,8 @@ export interface Activities extends Service {
   list(owner: NodeId, filter: ActivityFilter): ActivityRecord[]
   /** The identity's record. Throws `unknown-activity`, or `forbidden` when it is another identity's. */
   get(owner: NodeId, activityId: string): ActivityRecord
+  /** The agreement under which an activity of this node, in either role, was created. */
+  agreementOf(activityId: string): string | undefined
   /** The state: the provider's own, the requestor's by asking the provider. */
   state(owner: NodeId, activityId: string, wait: WaitOptions): Promise<ActivityState>
   usage(owner: NodeId, activityId: string, wait: WaitOptions): Promise<ActivityUsage>
