@@ -3,8 +3,10 @@
  * of each other. A lane is a loop that looks, does what can be done, and sleeps until something is due or it is woken.
  */
 import { messageOf } from '@emet/core'
-import { ChainError, encodeCreate, type Head } from '../../chain/index.ts'
-import { type ComposeDeps, createComposer } from './compose.ts'
+import { ChainError, type Head } from '../../chain/index.ts'
+import { type ComposeDeps, type Composer, createComposer } from './compose.ts'
+import { createLoop } from './loop.ts'
+import { createMints, type Mints } from './mints.ts'
 import type { Erc20Network } from './networks.ts'
 import type { Erc20Options } from './options.ts'
 import { createProgress, type ProgressDeps } from './progress.ts'
@@ -42,20 +44,73 @@ const SLEEP_MAX_MS = 60_000
 /** The shortest pause between two looks at a chain. */
 const POLL_MIN_MS = 20
 
-type Mint = { network: Erc20Network; transactionId?: number; resolve: () => void; reject: (error: unknown) => void }
-
 export function createLane(deps: LaneDeps, account: LaneAccount, options: Erc20Options): Lane {
-  const { store, chain, clock } = deps
-  const [network] = account.networks
   const composer = createComposer(deps, account, options)
-  const progress = createProgress(deps, account.networks, options)
-  const pollMs = Math.max(options.pollMs ?? network.blockTimeMs / 3, POLL_MIN_MS)
-  const mints: Mint[] = []
+  const mints = createMints()
+  let isFlushed = false
+  const takeFlush = () => {
+    const was = isFlushed
+    isFlushed = false
+    return was
+  }
+  const look = createLook(deps, account, options, { composer, mints, takeFlush, keepFlush: () => (isFlushed = true) })
   let trouble: Trouble | undefined
   let failures = 0
-  let isFlushed = false
-  let isAwake = false
-  let interrupt: (() => void) | undefined
+
+  const setTrouble = (next: Trouble | undefined) => {
+    const isChanged = trouble?.kind !== next?.kind || trouble?.neededWei !== next?.neededWei
+    trouble = next
+    if (isChanged) deps.onTrouble()
+  }
+  const loop = createLoop(deps.clock, async (signal) => {
+    try {
+      const delayMs = await look(signal)
+      failures = 0
+      setTrouble(undefined)
+      return delayMs
+    } catch (error) {
+      if (signal.aborted) return undefined
+      const found = toTrouble(error)
+      if (found.kind !== trouble?.kind) deps.log.warn('payments wait', { reason: found.kind, error: messageOf(error) })
+      setTrouble(found)
+      return Math.min(options.retryMinMs * 2 ** Math.min(failures++, 30), options.retryMaxMs)
+    }
+  })
+
+  return {
+    wake: loop.wake,
+    flush: () => {
+      isFlushed = true
+      loop.wake()
+    },
+    mint: (network) => {
+      const done = mints.add(network)
+      loop.wake()
+      return done
+    },
+    trouble: () => trouble,
+    run: async (signal) => {
+      await loop.run(signal)
+      mints.rejectAll(signal.reason)
+    },
+  }
+}
+
+type Work = {
+  readonly composer: Composer
+  readonly mints: Mints
+  /** Was a flush asked for since the last time? */
+  readonly takeFlush: () => boolean
+  readonly keepFlush: () => void
+}
+
+/** One look at the chain: drives what is open, starts what is due, and says how long to sleep. */
+function createLook(deps: LaneDeps, { sender, networks }: LaneAccount, options: Erc20Options, work: Work) {
+  const { store, chain, clock } = deps
+  const { composer, mints } = work
+  const [network] = networks
+  const progress = createProgress(deps, networks, options)
+  const pollMs = Math.max(options.pollMs ?? network.blockTimeMs / 3, POLL_MIN_MS)
 
   /** Does with a transaction all that can be done now. */
   const drive = async (start: Transaction, head: Head, signal: AbortSignal): Promise<Transaction> => {
@@ -68,59 +123,23 @@ export function createLane(deps: LaneDeps, account: LaneAccount, options: Erc20O
       const { id, nonce, purpose, state } = transaction
       deps.log.debug('transaction moved', { id, nonce, purpose, state: state.kind })
       if (event.kind === 'confirm') deps.onFinal()
-      finishMint(transaction)
+      mints.moved(transaction)
     }
   }
-  const finishMint = ({ id, state }: Transaction) => {
-    const mint = mints.find((candidate) => candidate.transactionId === id)
-    if (!mint || !['final', 'sealed', 'failed', 'replaced'].includes(state.kind)) return
-    mints.splice(mints.indexOf(mint), 1)
-    if (state.kind === 'final' || state.kind === 'sealed') mint.resolve()
-    else mint.reject(new Trouble('stuck', 'the faucet refused to hand out tokens'))
-  }
-
   const compose = async (signal: AbortSignal) => {
-    const mint = mints.find((candidate) => candidate.transactionId === undefined)
-    if (!mint?.network.faucet) {
-      const flushed = isFlushed
-      const made = await composer.payment(flushed, signal)
-      if (flushed && !made) isFlushed = false
-      return made
-    }
-    const call = { purpose: 'mint', to: mint.network.faucet, data: encodeCreate(), items: [] } as const
-    try {
-      return await composer.call(mint.network, call, signal)
-    } catch (error) {
-      mints.splice(mints.indexOf(mint), 1)
-      mint.reject(error)
-      return undefined
-    }
+    const isFlush = work.takeFlush()
+    // The flush lasts until nothing is left to send.
+    if (isFlush) work.keepFlush()
+    const made = (await mints.compose(composer, signal)) ?? (await composer.payment(isFlush, signal))
+    if (isFlush && !made) work.takeFlush()
+    return made
   }
   const startNext = async (signal: AbortSignal): Promise<Transaction | undefined> => {
     const made = await compose(signal)
     if (!made) return undefined
     const transaction = store.assign(made)
-    const mint = mints.find((candidate) => candidate.transactionId === undefined)
-    if (mint && made.purpose === 'mint') mint.transactionId = transaction.id
+    if (made.purpose === 'mint') mints.assigned(transaction)
     return transaction
-  }
-
-  /** One look. Returns how long to sleep; undefined: until woken. */
-  const look = async (signal: AbortSignal): Promise<number | undefined> => {
-    const open = store.open(network.chainId, account.sender)
-    if (open.length === 0 && mints.length === 0 && composer.nextSendMs() === undefined) return undefined
-    const head = await chain.head({ signal })
-    const seen: Transaction[] = []
-    for (const transaction of open) seen.push(await drive(transaction, head, signal))
-    while (!seen.some(isInFlight)) {
-      const next = await startNext(signal)
-      if (!next) break
-      seen.push(await drive(next, await chain.head({ signal }), signal))
-    }
-    return sleepMs(
-      seen.filter((transaction) => !isOver(transaction)),
-      head,
-    )
   }
   const sleepMs = (open: readonly Transaction[], head: Head): number | undefined => {
     if (open.some(isInFlight)) return pollMs
@@ -134,63 +153,19 @@ export function createLane(deps: LaneDeps, account: LaneAccount, options: Erc20O
     return times.length > 0 ? Math.min(...times, SLEEP_MAX_MS) : undefined
   }
 
-  const setTrouble = (next: Trouble | undefined) => {
-    const isChanged = trouble?.kind !== next?.kind || trouble?.neededWei !== next?.neededWei
-    trouble = next
-    if (isChanged) deps.onTrouble()
-  }
-  const lookSafely = async (signal: AbortSignal): Promise<number | undefined> => {
-    try {
-      const delayMs = await look(signal)
-      failures = 0
-      setTrouble(undefined)
-      return delayMs
-    } catch (error) {
-      if (signal.aborted) return undefined
-      const found = toTrouble(error)
-      if (found.kind !== trouble?.kind) deps.log.warn('payments wait', { reason: found.kind, error: messageOf(error) })
-      setTrouble(found)
-      return Math.min(options.retryMinMs * 2 ** Math.min(failures++, 30), options.retryMaxMs)
+  return async (signal: AbortSignal): Promise<number | undefined> => {
+    const open = store.open(network.chainId, sender)
+    if (open.length === 0 && mints.length === 0 && composer.nextSendMs() === undefined) return undefined
+    const head = await chain.head({ signal })
+    const seen: Transaction[] = []
+    for (const transaction of open) seen.push(await drive(transaction, head, signal))
+    while (!seen.some(isInFlight)) {
+      const next = await startNext(signal)
+      if (!next) break
+      seen.push(await drive(next, await chain.head({ signal }), signal))
     }
-  }
-  const sleep = (delayMs: number | undefined, signal: AbortSignal): Promise<void> =>
-    new Promise((resolve) => {
-      const end = () => {
-        cancel?.()
-        signal.removeEventListener('abort', end)
-        interrupt = undefined
-        resolve()
-      }
-      if (isAwake || signal.aborted) return resolve()
-      interrupt = end
-      const cancel = delayMs === undefined ? undefined : clock.setTimer(delayMs, end)
-      signal.addEventListener('abort', end, { once: true })
-    })
-  const wake = () => {
-    isAwake = true
-    interrupt?.()
-  }
-
-  return {
-    wake,
-    flush: () => {
-      isFlushed = true
-      wake()
-    },
-    mint: (faucetNetwork) =>
-      new Promise((resolve, reject) => {
-        mints.push({ network: faucetNetwork, resolve, reject })
-        wake()
-      }),
-    trouble: () => trouble,
-    run: async (signal) => {
-      while (!signal.aborted) {
-        isAwake = false
-        const delayMs = await lookSafely(signal)
-        await sleep(delayMs, signal)
-      }
-      for (const mint of mints.splice(0)) mint.reject(signal.reason)
-    },
+    const left = seen.filter((transaction) => !isOver(transaction))
+    return sleepMs(left, head)
   }
 }
 

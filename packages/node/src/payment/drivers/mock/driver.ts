@@ -1,5 +1,4 @@
-import { type Clock, formatAmount, type Logger, messageOf, type Random, randomUuid } from '@emet/core'
-import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
+import { type Clock, type Logger, type Random, randomUuid } from '@emet/core'
 import { DriverError } from '../errors.ts'
 import { checkOrder, parseConfirmation } from '../rules.ts'
 import type {
@@ -8,13 +7,12 @@ import type {
   DriverStatus,
   OrderProgress,
   PaymentDriver,
-  PaymentOrder,
-  Settlement,
   TransferClaim,
   Verification,
   VerifyRequest,
 } from '../types.ts'
-import type { LedgerTransfer, MockLedger } from './ledger.ts'
+import type { MockLedger } from './ledger.ts'
+import { createSettling, type Entry, RETRY_MS, toSettlement, total } from './settling.ts'
 
 export type MockDriverDeps = {
   readonly ledger: MockLedger
@@ -40,8 +38,6 @@ export type MockDriver = PaymentDriver & {
   setTrouble(trouble: DriverStatus | undefined): void
 }
 
-type Entry = { readonly order: PaymentOrder; settlement?: Settlement; delivered: boolean }
-
 const GRANT_WEI = 1000n * 10n ** 18n
 
 export function createMockDriver(deps: MockDriverDeps, options: MockDriverOptions = {}): MockDriver {
@@ -49,14 +45,6 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
   const networks = (options.networks ?? ['local']).map((network, index) => describe(name, network, index === 0))
   const orders = new Map<string, Entry>()
   const claims = new Map<string, TransferClaim>()
-  const settledListeners = new Set<(settlement: Settlement) => void>()
-  const statusListeners = new Set<(status: readonly DriverStatus[]) => void>()
-  const shortOf = new Set<string>()
-  let trouble: DriverStatus | undefined
-  let cancelTimer: (() => void) | undefined
-  let isRunning = false
-  let flushed = false
-
   const tokenOf = (platform: string) => {
     const found = networks.flatMap((network) => network.tokens).find((token) => token.platform === platform)
     if (!found)
@@ -68,65 +56,7 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
     if (!found) throw new DriverError('unknown-platform', `the ${name} driver has no network ${network}`, { network })
     return found
   }
-  const status = (): DriverStatus[] => {
-    const short = [...shortOf].map((key): DriverStatus => {
-      const [network = '', address = ''] = key.split(' ')
-      return { kind: 'InsufficientToken', driver: name, network, address, neededTokenEst: formatAmount(1n) }
-    })
-    return trouble ? [trouble, ...short] : short
-  }
-  const setShort = (key: string, isShort: boolean) => {
-    if (shortOf.has(key) === isShort) return
-    if (isShort) shortOf.add(key)
-    else shortOf.delete(key)
-    for (const listener of statusListeners) listener(status())
-  }
-
-  /** Sends what is due: one transaction for each payer and platform, one transfer for each payee. */
-  const settleDue = () => {
-    if (trouble) return
-    const open = [...orders.values()].filter((entry) => !entry.settlement)
-    const due = open.filter((entry) => flushed || entry.order.dueMs <= deps.clock.nowMs())
-    flushed = false
-    for (const group of groupBy(due, (entry) => `${entry.order.payer} ${entry.order.platform}`)) {
-      const { payer, platform } = (group[0] as Entry).order
-      const byPayee = groupBy(group, (entry) => entry.order.payee)
-      const items = byPayee.map((entries) => ({ payee: (entries[0] as Entry).order.payee, amountWei: total(entries) }))
-      const transfers = deps.ledger.move(payer, platform, items, deps.clock.nowMs())
-      setShort(`${platform.split('-')[1]} ${payer}`, transfers === undefined)
-      transfers?.forEach((transfer, index) => {
-        for (const entry of byPayee[index] ?? []) entry.settlement = toSettlement(transfer, byPayee[index] ?? [])
-      })
-    }
-  }
-  const deliver = () => {
-    for (const group of groupBy(
-      [...orders.values()].filter((entry) => entry.settlement && !entry.delivered),
-      (entry) => `${bytesToHex((entry.settlement as Settlement).confirmation)} ${entry.settlement?.logIndex}`,
-    )) {
-      try {
-        if (settledListeners.size === 0) return
-        for (const listener of settledListeners) listener((group[0] as Entry).settlement as Settlement)
-        for (const entry of group) entry.delivered = true
-      } catch (error) {
-        deps.log.warn('a listener refused a settlement; it will be told again', { error: messageOf(error) })
-      }
-    }
-  }
-  const work = () => {
-    if (!isRunning) return
-    settleDue()
-    deliver()
-    const dues = [...orders.values()].filter((entry) => !entry.delivered).map((entry) => entry.order.dueMs)
-    if (dues.length > 0) arm(Math.max(Math.min(...dues) - deps.clock.nowMs(), RETRY_MS))
-  }
-  const arm = (delayMs: number) => {
-    cancelTimer?.()
-    cancelTimer = deps.clock.setTimer(delayMs, work)
-  }
-  const wake = () => {
-    if (isRunning) arm(options.settleMs ?? 0)
-  }
+  const settling = createSettling(deps, name, options.settleMs ?? 0, orders)
   const judge = (request: VerifyRequest): Verification => judgeRequest(deps, claims, request)
 
   return {
@@ -148,7 +78,7 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
       for (const token of networkOf(network).tokens) {
         deps.ledger.credit(address, token.platform, options.grantWei ?? GRANT_WEI)
       }
-      wake()
+      settling.wake()
       return `Received test tokens on ${network}`
     },
     checkFunds: async ({ address, platform, amountWei, reservedWei }) => {
@@ -167,13 +97,10 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
       const known = orders.get(order.paymentOrderId)
       if (checkOrder(order, known?.order) === 'known') return
       orders.set(order.paymentOrderId, { order, delivered: false })
-      wake()
+      settling.wake()
     },
-    order: (id) => progressOf(orders.get(id), trouble !== undefined),
-    flush: () => {
-      flushed = true
-      wake()
-    },
+    order: (id) => progressOf(orders.get(id), settling.hasTrouble()),
+    flush: () => settling.flush(),
     transfer: async (request) => {
       const paymentOrderId = randomUuid(deps.random)
       const order = { ...request, paymentOrderId, dueMs: deps.clock.nowMs() }
@@ -183,15 +110,8 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
       if (!sent) throw new DriverError('bad-request', `${request.payer} has too little`, { payer: request.payer })
       return toSettlement(sent, [{ order, delivered: true }])
     },
-    onSettled: (listener) => {
-      settledListeners.add(listener)
-      wake()
-      return () => void settledListeners.delete(listener)
-    },
-    onStatusChanged: (listener) => {
-      statusListeners.add(listener)
-      return () => void statusListeners.delete(listener)
-    },
+    onSettled: settling.onSettled,
+    onStatusChanged: settling.onStatusChanged,
     verify: async (request, { patienceMs = 0, signal } = {}) => {
       tokenOf(request.platform)
       const deadlineMs = deps.clock.monotonicMs() + patienceMs
@@ -209,24 +129,13 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
       claims.set(paymentId, claim)
     },
     release: (paymentId) => void claims.delete(paymentId),
-    status: (network) => status().filter((item) => !network || !('network' in item) || item.network === network),
-    setTrouble: (next) => {
-      trouble = next
-      for (const listener of statusListeners) listener(status())
-      wake()
-    },
-    start: async () => {
-      isRunning = true
-      wake()
-    },
-    stop: async () => {
-      isRunning = false
-      cancelTimer?.()
-    },
+    status: (network) =>
+      settling.status().filter((item) => !network || !('network' in item) || item.network === network),
+    setTrouble: settling.setTrouble,
+    start: settling.start,
+    stop: settling.stop,
   }
 }
-
-const RETRY_MS = 100
 
 function describe(driver: string, network: string, isDefault: boolean): DriverNetwork {
   return {
@@ -246,21 +155,6 @@ function describe(driver: string, network: string, isDefault: boolean): DriverNe
     isTestnet: true,
     isRetired: false,
     hasFaucet: true,
-  }
-}
-
-function toSettlement(transfer: LedgerTransfer, entries: readonly Entry[]): Settlement {
-  return {
-    paymentOrderIds: entries.map((entry) => entry.order.paymentOrderId),
-    platform: transfer.platform,
-    payer: transfer.payer,
-    payee: transfer.payee,
-    amountWei: transfer.amountWei,
-    confirmation: hexToBytes(transfer.hash.slice(2)),
-    logIndex: transfer.logIndex,
-    blockNumber: transfer.blockNumber,
-    blockHash: transfer.hash,
-    feeWei: 0n,
   }
 }
 
@@ -327,10 +221,4 @@ function claimedOf(
     if (isSame && paymentId !== exceptId) sum += amountWei
   }
   return sum
-}
-
-const total = (entries: readonly Entry[]) => entries.reduce((sum, entry) => sum + entry.order.amountWei, 0n)
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): T[][] {
-  return [...Map.groupBy(items, keyOf).values()]
 }
