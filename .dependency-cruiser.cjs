@@ -8,7 +8,7 @@ const packages = {
   'exe-unit': ['core', 'bus'],
   provider: ['core', 'api', 'exe-unit'],
   sdk: ['core', 'api'],
-  contracts: [],
+  contracts: ['core'],
 }
 
 const onlyAllowed = Object.entries(packages).map(([name, allowed]) => ({

@@ -27,18 +27,20 @@ import { createBusServer } from '@emet/bus/socket'
 import type { Clock, Logger, NodeId, Random, Service } from '@emet/core'
 import { createNet } from '@emet/net'
 import { createLibp2pTransport } from '@emet/net/libp2p'
+import type { z } from 'zod'
 import { activityAgreements, activityRoutes, createActivity, emetActivityRoutes } from './activity/index.ts'
 import { createAdminRoutes } from './admin/index.ts'
-import { createEmetFilesRoutes, createFiles, createGsbRoutes } from './files/index.ts'
+import { createClientServices, createFiles, filesRoutes, gsbRoutes, gsbWebSockets } from './files/index.ts'
 import { createIdentity, createIdentityRoutes, createIdentityStore } from './identity/index.ts'
 import { createEmetMarketRoutes, createMarket, createMarketRoutes, createOfferIndex } from './market/index.ts'
 import { createEmetNetRoutes, createNetRoutes, netIdentity } from './net/index.ts'
 import { type NodeOptions, nodeOptionsSchema } from './options.ts'
-import { createErc20Driver, createPayment, emetPaymentRoutes, paymentRoutes } from './payment/index.ts'
+import { createErc20Driver, networksFromEnvironment } from './payment/drivers/erc20/index.ts'
+import { createPayment, emetPaymentRoutes, paymentRoutes } from './payment/index.ts'
 import { createMetrics, createRestServer, createRootRoutes, mountApi } from './rest/index.ts'
-import { startAll } from './start-all.ts'
+import { startAll, started } from './start-all.ts'
 import { openDatabase } from './store/index.ts'
-import { paymentActivities, paymentAgreements } from './wiring.ts'
+import { paymentAgreements } from './wiring.ts'
 
 export type NodePorts = { readonly clock: Clock; readonly random: Random; readonly logger: Logger }
 
@@ -73,6 +75,8 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
 
   const db = openDatabase({ path: join(options.dataDir, 'emet.db') })
   const identity = createIdentity({ store: createIdentityStore(db), ...ports }, options.identity)
+  // The keys come first: everything else asks who we are as it is made.
+  await identity.start()
   const bus = createBus(ports)
   const busUrl = options.busUrl ?? `unix:${join(options.dataDir, 'bus.sock')}`
   const busServer = createBusServer({ bus, ...ports }, { url: busUrl })
@@ -88,7 +92,8 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
     ? createOfferIndex({ bus, signer: identity, clock, logger }, options.offerIndex)
     : undefined
   const activity = createActivity({ bus, db, agreements: activityAgreements(market), ...ports }, options.activity)
-  const erc20 = createErc20Driver({ db, signer: identity, ...ports }, options)
+  const privateKey = (id: NodeId) => identity.privateKey(id)
+  const erc20 = createErc20Driver({ db, privateKey, fetch, log: logger, clock, random }, erc20Options(options))
   const payment = createPayment(
     {
       bus,
@@ -96,12 +101,13 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
       signer: identity,
       drivers: [erc20],
       agreements: paymentAgreements(market),
-      activities: paymentActivities(activity, () => identity.ids()),
+      activities: activity,
       ...ports,
     },
     options.payment,
   )
-  const files = createFiles({ bus, net, db, ...ports }, { dataDir: join(options.dataDir, 'files') })
+  const files = createFiles({ bus, net, db, ...ports }, { folder: join(options.dataDir, 'files') })
+  const services = createClientServices({ bus, random })
 
   const metrics = createMetrics()
   const counts = (nodeId: NodeId) => ({
@@ -119,7 +125,6 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
     counts,
     settings: visibleSettings(options),
   })
-  const gsb = createGsbRoutes({ bus, ...ports })
   const rest = createRestServer(
     {
       keys: identity,
@@ -132,13 +137,13 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
         mountApi(activityApi, activityRoutes(activity)),
         mountApi(paymentApi, paymentRoutes(payment)),
         mountApi(netApi, createNetRoutes(net)),
-        mountApi(gsbApi, gsb.handlers, gsb.webSockets),
+        mountApi(gsbApi, gsbRoutes(services), gsbWebSockets(services)),
         mountApi(emetIdentityApi, createIdentityRoutes(identity)),
         mountApi(emetNetApi, createEmetNetRoutes(net)),
-        mountApi(emetFilesApi, createEmetFilesRoutes(files)),
+        mountApi(emetFilesApi, filesRoutes(files)),
         mountApi(emetPaymentApi, emetPaymentRoutes(payment)),
         mountApi(emetMarketApi, createEmetMarketRoutes(market)),
-        mountApi(emetActivityApi, emetActivityRoutes(activity)),
+        mountApi(emetActivityApi, emetActivityRoutes(activity, activityAgreements(market))),
         mountApi(emetNodeApi, admin),
       ],
     },
@@ -146,8 +151,8 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
   )
 
   const parts: Service[] = [
-    { start: async () => {}, stop: async () => db.close() },
-    identity,
+    started(async () => db.close()),
+    started(identity.stop),
     net,
     ...(offerIndex ? [offerIndex] : []),
     market,
@@ -162,6 +167,14 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
   const { endpoints } = net.status()
   logger.info('the daemon is ready', { nodeId: identity.defaultId, apiUrl: rest.url, endpoints })
   return { nodeId: identity.defaultId, apiUrl: rest.url, busUrl: busServer.url, endpoints, cliAppKey, stop }
+}
+
+function erc20Options({ paymentNetworks, defaultPaymentNetwork, paymentGatherMs }: z.output<typeof nodeOptionsSchema>) {
+  return {
+    networks: networksFromEnvironment(paymentNetworks),
+    ...(defaultPaymentNetwork === undefined ? {} : { defaultNetwork: defaultPaymentNetwork }),
+    ...(paymentGatherMs === undefined ? {} : { gatherMs: paymentGatherMs }),
+  }
 }
 
 /** What `emet config show` may show: everything but keys. */

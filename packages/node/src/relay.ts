@@ -10,7 +10,7 @@ import { createOfferIndex } from './market/index.ts'
 import { netIdentity } from './net/index.ts'
 import type { NodePorts } from './node.ts'
 import { type RelayOptions, relayOptionsSchema } from './options.ts'
-import { startAll } from './start-all.ts'
+import { startAll, started } from './start-all.ts'
 import { openDatabase } from './store/index.ts'
 
 export interface Relay {
@@ -24,6 +24,8 @@ export async function startRelay(ports: NodePorts, given: RelayOptions): Promise
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 })
   const db = openDatabase({ path: join(options.dataDir, 'relay.db') })
   const identity = createIdentity({ store: createIdentityStore(db), ...ports }, options.identity)
+  // The keys come first: everything else asks who we are as it is made.
+  await identity.start()
   const bus = createBus(ports)
   const keys = netIdentity(identity)
   const transport = createLibp2pTransport(
@@ -32,8 +34,8 @@ export async function startRelay(ports: NodePorts, given: RelayOptions): Promise
   )
   const net = createNet({ transports: [transport], bus, identity: keys, ...ports })
   const offerIndex = createOfferIndex({ bus, signer: identity, ...ports }, options.offerIndex)
-  const store = { start: async () => {}, stop: async () => db.close() }
-  const stop = await startAll([store, identity, net, offerIndex], ports.logger)
+  const parts = [started(async () => db.close()), started(identity.stop), net, offerIndex]
+  const stop = await startAll(parts, ports.logger)
   const { endpoints } = net.status()
   ports.logger.info('the relay is ready', { nodeId: identity.defaultId, endpoints })
   return { nodeId: identity.defaultId, endpoints, stop }

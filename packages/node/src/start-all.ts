@@ -22,3 +22,6 @@ export async function startAll(services: readonly Service[], logger: Logger): Pr
   }
   return stop
 }
+
+/** Something that runs already and only has to be stopped. */
+export const started = (stop: () => Promise<void>): Service => ({ start: async () => {}, stop })

@@ -1,7 +1,7 @@
 /** Long-running commands: the daemon, the relay, the provider. */
 import { join } from 'node:path'
 import { createClient } from '@emet/api'
-import { systemClock, systemRandom } from '@emet/core'
+import { type Logger, systemClock, systemRandom } from '@emet/core'
 import { findDaemon, removeDoor, writeDoor } from '../daemon.ts'
 import { createLogger } from '../logging.ts'
 import type { Settings } from '../settings.ts'
@@ -25,6 +25,7 @@ export const nodeRun: Action = async ({ settings: { values }, output, env }) => 
   const logger = createLogger(values.logLevel)
   await runSupervised(async (): Promise<Running> => {
     const { startNode } = await import('@emet/node')
+    await guard(logger)
     const { promise: ended, resolve: requestShutdown } = Promise.withResolvers<void>()
     const api = new URL(values.apiUrl)
     const node = await startNode(
@@ -59,6 +60,15 @@ export const nodeRun: Action = async ({ settings: { values }, output, env }) => 
   })
 }
 
+/** A broken stream of a peer must not end the process; any other stray error must. */
+async function guard(logger: Logger): Promise<void> {
+  const { guardStrayErrors } = await import('@emet/net/libp2p')
+  guardStrayErrors(process, logger, (error) => {
+    logger.error('a part of the daemon failed where nobody listened', { error })
+    process.exit(1)
+  })
+}
+
 const cycle = ({ paymentCycleMs }: Settings) =>
   paymentCycleMs === 0
     ? {}
@@ -68,6 +78,7 @@ export const relayRun: Action = async ({ settings: { values }, output }) => {
   const logger = createLogger(values.logLevel)
   await runSupervised(async (): Promise<Running> => {
     const { startRelay } = await import('@emet/node/relay')
+    await guard(logger)
     const relay = await startRelay(
       { clock: systemClock, random: systemRandom, logger },
       { dataDir: values.dataDir, identity: identityOptions(values), net: netOptions(values) },

@@ -19,7 +19,9 @@ const PROGRAM = join(EXAMPLE, 'path-tracer.wasm')
 const DEFAULT_SCENE = join(EXAMPLE, 'scenes', 'default.txt')
 const TILE_SIZE = 160
 const BUDGET_GLM = '1'
+/** Providers of one demo: each is two processes. */
 const PROVIDERS_MAX = 50
+/** Width and height of the picture. */
 const PIXELS_MAX = 16_384
 const CHANNELS = 3
 
