@@ -117,7 +117,7 @@ function onApproved(parts: AgreementParts, sender: NodeId, message: Message<'Agr
     if (agreement.state !== 'Pending') throw invalidState(agreement)
     ledger.move(agreement, 'approve', { approvedUs: parseInstant(message.approvedTs) ?? context.instants.now() })
   }
-  settlement.commit(agreement)
+  settlement.settle(agreement)
 }
 
 /** Provider: the requestor commits to our approval. From here on it is a deal. */
@@ -144,7 +144,9 @@ function onRejected(parts: AgreementParts, sender: NodeId, message: Message<'Agr
   const { ledger, inFlight } = parts
   const found = requireOf(parts, 'requestor', sender, message.agreementId)
   if (found.state === 'Rejected') return
-  const agreement = inFlight.confirming.has(found.agreementId) ? pending(ledger, found) : found
+  let agreement = inFlight.confirming.has(found.agreementId) ? pending(ledger, found) : found
+  // The provider gave up its approval before our commit arrived, and then rejected: it has the last word.
+  if (agreement.state === 'Approving') agreement = ledger.move(agreement, 'revert', { approvedUs: null })
   if (agreement.state !== 'Pending') throw invalidState(agreement)
   ledger.move(agreement, 'reject', { reason: message.reason })
 }
@@ -163,6 +165,11 @@ async function onTerminated(
   const found = requireOf(parts, role, sender, message.agreementId)
   if (role === 'requestor') await inFlight.terminating.get(agreementKey(found))
   let agreement = ledger.current(found)
+  // Ours may have arrived although its answer got lost: then it came first, and counts.
+  if (role === 'requestor' && agreement.state === 'Approved' && agreement.isInDoubt) {
+    await parts.settlement.settleNow(agreement)
+    agreement = ledger.current(found)
+  }
   if (agreement.state === 'Terminated') return
   // The answer to our commit is still on the way, but a provider terminates only what it has seen committed.
   if (agreement.state === 'Approving' && role === 'requestor') agreement = ledger.move(agreement, 'commit')

@@ -1,5 +1,5 @@
 import { BusError } from '@emet/bus'
-import type { NodeId, Role } from '@emet/core'
+import type { NodeId } from '@emet/core'
 import { messageOf, routeOf } from './agreement.ts'
 import type { Ledger } from './agreement-ledger.ts'
 import type { MarketContext } from './context.ts'
@@ -18,54 +18,76 @@ import type { AgreementRecord } from './types.ts'
  *     termination  whoever has stored it; the other side follows
  */
 export interface Settlement {
-  /** The requestor's half of an approval: tells the provider that we commit, until it has an answer. */
-  commit(agreement: AgreementRecord): void
-  /** Settles an agreement in doubt with its peer, now or when the peer can be reached again. */
+  /**
+   * Settles an agreement in doubt with its peer, now or when the peer can be reached again. An approval that a requestor
+   * has accepted is settled by committing to it.
+   */
   settle(agreement: Pick<AgreementRecord, 'agreementId' | 'role'>): void
+  /** One attempt, waited for. True when nothing is in doubt any more. */
+  settleNow(agreement: AgreementRecord): Promise<boolean>
   /** Settles everything in doubt. At start, and when a peer has come. */
   settleAll(peers?: ReadonlySet<NodeId>): void
 }
 
 export function createSettlement(context: MarketContext, ledger: Ledger): Settlement {
-  const running = new Set<string>()
+  const running = new Map<string, { isStale: boolean; nap: AbortController }>()
 
-  /** Tries until `attempt` says that nothing is in doubt any more; one at a time per agreement. */
-  const persist = (agreementId: string, role: Role, attempt: (a: AgreementRecord) => Promise<boolean>) => {
+  /** Tries until nothing is in doubt any more. One at a time per agreement; a further request makes it look again. */
+  const settle: Settlement['settle'] = ({ agreementId, role }) => {
     const key = `${role}:${agreementId}`
-    if (running.has(key) || running.size >= RECONCILE_MAX) return
-    running.add(key)
+    const before = running.get(key)
+    if (before) {
+      before.isStale = true
+      before.nap.abort()
+      return
+    }
+    if (running.size >= RECONCILE_MAX) return
+    const run = { isStale: false, nap: new AbortController() }
+    running.set(key, run)
     context.tasks.run('settle an agreement', async () => {
       try {
-        for (const delayMs of [...RECONCILE_DELAYS_MS, 0]) {
+        for (let attempt = 0; attempt <= RECONCILE_DELAYS_MS.length; attempt++) {
+          run.isStale = false
           const agreement = ledger.find(agreementId, role)
-          if (!agreement || (await attempt(agreement))) return
-          await context.clock.sleep(delayMs, context.tasks.signal)
+          const isSettled = !agreement || (await trySettle(context, ledger, agreement))
+          if (run.isStale) attempt = -1
+          else if (isSettled) return
+          else await nap(context, run, RECONCILE_DELAYS_MS[attempt] ?? 0)
         }
       } finally {
         running.delete(key)
       }
     })
   }
-  const commit = (agreement: AgreementRecord) =>
-    persist(agreement.agreementId, agreement.role, (current) => tryCommit(context, ledger, current))
-  const settle: Settlement['settle'] = ({ agreementId, role }) =>
-    persist(agreementId, role, (current) => trySettle(context, ledger, current))
   return {
-    commit,
     settle,
+    settleNow: (agreement) => trySettle(context, ledger, agreement),
     settleAll: (peers) => {
       for (const agreement of context.store.agreements.unsettled()) {
-        if (peers && !peers.has(agreement.peerId)) continue
-        if (agreement.state === 'Approving' && agreement.role === 'requestor') commit(agreement)
-        else if (peers === undefined || agreement.isInDoubt) settle(agreement)
+        const isOurs = agreement.role === 'requestor' || agreement.isInDoubt
+        // A provider that waits for a commit in this very process is not in doubt; at start none is.
+        if (peers === undefined || (peers.has(agreement.peerId) && isOurs)) settle(agreement)
       }
     },
   }
 }
 
-/** True when decided. Requestor's side, in `Approving`. */
+/** Sleeps until the next attempt is due, or somebody asks for one. */
+async function nap(
+  { clock, tasks }: MarketContext,
+  run: { isStale: boolean; nap: AbortController },
+  delayMs: number,
+): Promise<void> {
+  try {
+    await clock.sleep(delayMs, AbortSignal.any([run.nap.signal, tasks.signal]))
+  } catch (error) {
+    if (tasks.signal.aborted) throw error
+    run.nap = new AbortController()
+  }
+}
+
+/** The requestor's half of an approval: tells the provider that we commit. True when decided. */
 async function tryCommit(context: MarketContext, ledger: Ledger, agreement: AgreementRecord): Promise<boolean> {
-  if (agreement.state !== 'Approving') return true
   try {
     await context.send(routeOf(agreement), 'AgreementCommitted', messageOf.committed(agreement))
     afterCommit(ledger, agreement, 'Approved')
@@ -84,13 +106,17 @@ function afterCommit(ledger: Ledger, agreement: AgreementRecord, peerState: stri
   if (peerState === 'Approved' || peerState === 'Terminated') ledger.move(current, 'commit')
   else if (peerState === 'Cancelled') ledger.move(current, 'cancel')
   else if (peerState === 'Expired') ledger.move(current, 'expire')
-  else ledger.move(current, 'revert', { approvedUs: null })
+  else {
+    const reverted = ledger.move(current, 'revert', { approvedUs: null })
+    if (peerState === 'Rejected') ledger.move(reverted, 'reject')
+  }
 }
 
 /** True when decided, or when the peer cannot tell. */
 async function trySettle(context: MarketContext, ledger: Ledger, agreement: AgreementRecord): Promise<boolean> {
   if (!agreement.isInDoubt && agreement.state !== 'Approving') return true
   if (agreement.state === 'Rejected') return retellRejection(context, ledger, agreement)
+  if (agreement.state === 'Approving' && agreement.role === 'requestor') return tryCommit(context, ledger, agreement)
   const reply = await askState(context, agreement)
   if (reply === 'unreachable') return false
   const current = ledger.current(agreement)
@@ -117,7 +143,9 @@ function follow(ledger: Ledger, ours: AgreementRecord, theirs: StateReply): void
     else if (theirs.state === 'Cancelled') ledger.move(ours, 'cancel', facts)
   } else if (role === 'requestor' && (state === 'Pending' || state === 'Approving')) {
     if (theirs.state === 'Cancelled') ledger.move(ours, 'cancel', facts)
-    else if (theirs.state === 'Rejected' && state === 'Pending') ledger.move(ours, 'reject', facts)
+    else if (theirs.state === 'Rejected') {
+      ledger.move(state === 'Approving' ? ledger.move(ours, 'revert', { approvedUs: null }) : ours, 'reject', facts)
+    }
   }
 }
 
