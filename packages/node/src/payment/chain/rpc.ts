@@ -45,6 +45,8 @@ const ANSWER_LENGTH_MAX_BYTES = 8 * 1024 * 1024
 /** Penalty points of a failure; slowness costs one point for each `SLOW_MS`. */
 const FAILURE_POINTS = 100
 const SLOW_MS = 50
+/** Endpoints whose penalties differ by less are as good as each other. */
+const RANK_POINTS = 10
 /** Penalties halve in this time. */
 const PENALTY_HALF_LIFE_MS = 60_000
 /** JSON-RPC error codes that mean "not now" rather than "no": limits and internal trouble of the endpoint. */
@@ -99,7 +101,9 @@ export function createRpcPool(deps: RpcPoolDeps, options: RpcPoolOptions): RpcPo
 
   return {
     call: async (method, parameters, { signal } = {}) => {
-      const order = [...endpoints].sort((left, right) => penaltyOf(left) - penaltyOf(right))
+      // Small differences do not count: then the configured order does.
+      const rank = (endpoint: Endpoint) => Math.floor(penaltyOf(endpoint) / RANK_POINTS)
+      const order = [...endpoints].sort((left, right) => rank(left) - rank(right))
       let last: unknown
       for (const endpoint of order) {
         try {
