@@ -1,9 +1,9 @@
-import { readdir } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, posix, relative, resolve, sep } from 'node:path'
 import type { Payload, Rental, TransferOptions } from '../types.ts'
-
-/** Most files of one folder that are copied at once. */
-export const FOLDER_FILES_MAX = 100_000
+import { FOLDER_FILES_MAX, unpackTar } from './unpack.ts'
 
 /** A WASM module, or a package of modules, in a file of this machine. */
 export function wasmPayload(path: string, runtime?: string): Payload {
@@ -30,4 +30,17 @@ export async function putFolder(rental: Rental, from: string, to: string, option
   const pairs = files.map((path) => ({ path, to: posix.join(to, relative(root, path).split(sep).join('/')) }))
   await rental.putAll(pairs, options)
   return files.length
+}
+
+/** Fetches a folder with all files in it, as one archive that is unpacked here. Resolves to the number of files. */
+export async function getFolder(rental: Rental, from: string, to: string, options?: TransferOptions): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'emet-folder-'))
+  try {
+    const archive = join(folder, 'folder.tar')
+    await rental.getTo(from, { path: archive }, { ...options, format: 'tar' })
+    await mkdir(resolve(to), { recursive: true })
+    return await unpackTar(createReadStream(archive), resolve(to))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
