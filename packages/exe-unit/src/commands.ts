@@ -18,6 +18,7 @@ const KILLED_CODE = 137
 const TRAPPED_CODE = 134
 /** Progress is told this often, unless the command asks for something else within the bounds. */
 const PROGRESS_INTERVAL_MS = 1_000
+/** Progress is never told more often. */
 const PROGRESS_INTERVAL_MS_MIN = 100
 
 export type CommandsDeps = { readonly clock: Clock; readonly runtime: Runtime; readonly transfers: Transfers }

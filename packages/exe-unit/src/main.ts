@@ -6,4 +6,4 @@ import { enableCompileCache } from 'node:module'
 
 enableCompileCache()
 const { run } = await import('./program.ts')
-run()
+run(process.argv.slice(2), process.env)

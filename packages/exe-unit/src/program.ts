@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { connectBus } from '@emet/bus/socket'
-import { type LogFields, type Logger, messageOf, systemClock, systemRandom } from '@emet/core'
+import { formatInstant, fromMs, type LogFields, type Logger, messageOf, systemClock, systemRandom } from '@emet/core'
 import { AGREEMENT_BYTES_MAX, parseAgreement } from './agreement.ts'
 import { ExeUnitError } from './errors.ts'
 import { createLinuxMeter } from './linux-meter.ts'
@@ -14,10 +14,12 @@ import { createWasmRuntime } from './runtimes/wasm/index.ts'
 import { createSupervisor } from './supervisor.ts'
 import { createTransfers } from './transfer/index.ts'
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const
 
-async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2), process.env)
+async function main(args: readonly string[], env: Environment): Promise<void> {
+  const options = parseOptions(args, env)
   const runtime = runtimeOf(options)
   switch (options.command) {
     case 'help':
@@ -86,7 +88,7 @@ function createLineLogger(more: LogFields = {}): Logger {
   const line =
     (level: string) =>
     (message: string, fields: LogFields = {}) => {
-      const time = new Date(systemClock.nowMs()).toISOString()
+      const time = formatInstant(fromMs(systemClock.nowMs()))
       process.stderr.write(`${JSON.stringify({ time, level, message, ...more, ...fields })}\n`)
     }
   return {
@@ -99,10 +101,10 @@ function createLineLogger(more: LogFields = {}): Logger {
 }
 
 /** Runs the program and ends the process. */
-export function run(): void {
+export function run(args: readonly string[], env: Environment): void {
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
-  main().then(
+  main(args, env).then(
     () => process.exit(0),
     (error) => {
       process.stderr.write(`exe-unit: ${messageOf(error)}\n`)

@@ -14,6 +14,8 @@ const REPORT_TIMEOUT_MS = 5_000
 const RETRY_MS = 500
 /** A report that took longer may have reached a daemon that has just restarted; then the state is told once more. */
 const PROMPT_MS = 500
+/** A state that has not changed is told again so often: a daemon may restart between two reports without a trace. */
+export const STATE_REPEAT_MS = 5_000
 /** How long the activity lives without a daemon that takes its reports. */
 export const ORPHAN_MS = 10 * 60_000
 
@@ -50,6 +52,7 @@ export function createReporter(
   let sending: Promise<void> | undefined
   let current: ActivityStateDocument | undefined
   let answeredMs = clock.monotonicMs()
+  let stateToldMs = answeredMs
 
   const call = async (message: string, body: Record<string, unknown>): Promise<boolean> => {
     try {
@@ -81,6 +84,7 @@ export function createReporter(
   const setState = (state: ActivityStateDocument) => {
     newest = state
     current = state
+    stateToldMs = clock.monotonicMs()
     sending ??= sendAll()
   }
   return {
@@ -98,6 +102,7 @@ export function createReporter(
         const usage = { currentUsage: vector(), timestamp: Math.floor(clock.nowMs() / 1000) }
         const isTaken = await call(REPORT_MESSAGES.setActivityUsage, { usage })
         isDoubtful ||= !isTaken || clock.monotonicMs() - beganMs > PROMPT_MS
+        isDoubtful ||= clock.monotonicMs() - stateToldMs > STATE_REPEAT_MS
         if (isTaken && isDoubtful && current && !signal.aborted) {
           isDoubtful = false
           setState(current)

@@ -12,8 +12,9 @@ import { type ExpectedHash, type Location, type Place, parseLocation } from './u
 
 /** Golem: two more attempts, after 2 s and 4 s. */
 export const RETRY_DELAYS_MS = [2_000, 4_000] as const
-/** One transferred file, and one image. */
+/** One transferred file. */
 export const TRANSFER_BYTES_MAX = 64 * 2 ** 30
+/** One image. */
 export const IMAGE_BYTES_MAX = 16 * 2 ** 30
 
 export type TransfersDeps = {

@@ -27,6 +27,7 @@ const ENGINE_HEAP_MIB = 64
 /** Entry points up to this many are compiled ahead; of a larger package, only the one used last. */
 const WARM_ENTRY_POINTS_MAX = 4
 const PAGE_BYTES = 65_536
+/** Pages of 64 KiB that 32-bit memory can have. */
 const PAGES_MAX = 65_536
 const ENGINE_SCRIPT = fileURLToPath(new URL('./engine.mjs', import.meta.url))
 const MEMORY_ENGINE_SCRIPT = fileURLToPath(new URL('./engine-memory.mjs', import.meta.url))
