@@ -20,7 +20,7 @@ export async function startGasFaucet(rpcUrl: string, contract: string, sender: s
   }
   const server = createServer((request, response) => {
     const address = /^\/donate\/(0x[0-9a-fA-F]{40})$/.exec(request.url ?? '')?.[1]
-    const answer = (status: number, text: string) => response.writeHead(status).end(`${text}\n`)
+    const answer = (status: number, text: string): void => void response.writeHead(status).end(`${text}\n`)
     if (request.method !== 'GET' || !address) return answer(404, 'ask for GET /donate/0x<40 hex digits>')
     if (queued >= QUEUE_LENGTH_MAX) return answer(503, 'too many requests are waiting; try again in a second')
     queued++

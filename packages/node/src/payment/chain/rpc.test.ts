@@ -83,9 +83,9 @@ describe('rpc pool', () => {
 
   test('when all fail, the error names the hosts and not the keys in their paths', async () => {
     const { pool: rpc } = pool({ a: down, b: down })
-    const error = await rpc.call('eth_blockNumber', []).catch((thrown) => thrown)
+    const error = await rpc.call('eth_blockNumber', []).catch((thrown: Error) => thrown)
     expect(error).toMatchObject({ code: 'unreachable', message: expect.stringMatching(/\(a, b\)/) })
-    expect(error.message).not.toMatch(/secret/)
+    expect(String(error)).not.toMatch(/secret/)
   })
 
   test('asking everywhere fails when one endpoint does not answer', async () => {

@@ -303,7 +303,7 @@ test('money passed on by the allow-listed multi-pay counts for the sender, by an
     abi: multiPayAbi,
     functionName: 'golemTransferIndirect',
     args: [
-      [payee, payee],
+      [payee as `0x${string}`, payee as `0x${string}`],
       [tokens(1), tokens(2)],
     ],
   })
@@ -331,6 +331,28 @@ test('money passed on by the allow-listed multi-pay counts for the sender, by an
   })
   driver.release('p1')
   expect(await driver.verify(request)).toMatchObject({ kind: 'confirmed' })
+})
+
+test('one chain stands in for several networks, which share accounts, nonces and claims', async () => {
+  const payer = await fundedAccount()
+  const payee = testPayee(accountNumber * 1000)
+  const hoodi = network()
+  const networks = [{ ...hoodi, name: 'local', rpcUrls: [] }, hoodi, { ...hoodi, name: 'holesky' }]
+  const { driver, settled } = await startDriver([payer], { options: { networks } })
+  expect((await driver.balance(payer.address, 'erc20-local-tglm')).tokenWei).toBe(tokens(1000))
+  driver.schedule(order('hoodi', payer, payee, 1))
+  driver.schedule({ ...order('holesky', payer, payee, 2), platform: 'erc20-holesky-tglm' })
+  await until(() => settled.length === 2)
+  expect(await nonceOf(payer.address)).toBe(2)
+  expect(settled.map((each) => [each.platform, each.amountWei])).toEqual([
+    [PLATFORM, tokens(1)],
+    ['erc20-holesky-tglm', tokens(2)],
+  ])
+  const seen = await driver.verify(settled[0]!)
+  if (seen.kind === 'confirmed') driver.claim({ paymentId: 'p', amountWei: tokens(1), transfer: seen })
+  expect(await driver.verify({ ...settled[0]!, platform: 'erc20-holesky-tglm' })).toMatchObject({
+    reason: 'already-claimed',
+  })
 })
 
 test('an endpoint of another chain is not believed', async () => {

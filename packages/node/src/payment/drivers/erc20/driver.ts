@@ -46,7 +46,9 @@ export function createErc20Driver(deps: Erc20Deps, given: Partial<Erc20Options> 
   const chainOf = (network: Erc20Network): Chain => {
     const known = chains.get(network.chainId)
     if (known) return known
-    const { chainId, rpcUrls: urls } = network
+    const { chainId } = network
+    // A local chain may stand in for several networks, and not each of them has its address.
+    const urls = [...new Set(options.networks.flatMap((each) => (each.chainId === chainId ? each.rpcUrls : [])))]
     const chain = deps.openChain?.(network) ?? createRpcChain(deps, { chainId, urls })
     chains.set(chainId, chain)
     return chain
