@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createEventHub } from './events.ts'
 import { type GolemError, glm, type RentOptions, type SdkEvent } from './index.ts'
 import { createSession } from './session.ts'
-import { createFakeDaemon, type FakeProvider, fakeProviderId } from './testing.ts'
+import { createFakeDaemon, type FakeProvider, fakeProviderId } from './testing/index.ts'
 
 const echo: FakeProvider['programs'] = {
   main: ({ args }) => ({ stdout: args.map((arg) => `${arg}\n`) }),

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { type Headers, pack } from 'tar-stream'
+import { type Header, pack } from 'tar-stream'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { unpackTar } from './unpack.ts'
 
@@ -12,7 +12,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(root, { recursive: true, force: true }))
 
-function archive(...entries: [Partial<Headers> & { name: string }, string?][]): Readable {
+function archive(...entries: [Partial<Header> & { name: string }, string?][]): Readable {
   const tar = pack()
   for (const [header, text = ''] of entries) tar.entry(header, text)
   tar.finalize()

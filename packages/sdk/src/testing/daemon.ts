@@ -1,17 +1,9 @@
-/**
- * A daemon and its market in memory, under a virtual clock: providers with scripted behaviour, for tests of the SDK and of
- * programs that use it. Nothing here is a mock of the SDK; it is the other side of the REST client.
- */
-import { ApiError } from '@emet/api'
 import {
   type Agreement,
   type AgreementOperationEvent,
-  type Clock,
   type DebitNote,
   type DebitNoteEvent,
   type ExeScript,
-  type ExeScriptCommand,
-  type ExeScriptCommandResult,
   fromMs,
   type InstantUs,
   type Invoice,
@@ -21,119 +13,21 @@ import {
   type Proposal,
   pricingFromProperties,
   type RequestorEvent,
-  type RuntimeEvent,
-  type RuntimeEventKind,
   type SignedPayment,
 } from '@emet/core'
 import type { VirtualClock } from '@emet/core/testing'
-import type { DaemonClient } from './daemon.ts'
+import type { DaemonClient } from '../daemon.ts'
 
-/** What a program does on a fake machine. */
-export type FakeProgram = (input: { readonly args: readonly string[]; readonly files: Map<string, Uint8Array> }) => {
-  readonly exitCode?: number
-  readonly stdout?: readonly string[]
-  readonly stderr?: string
-  readonly ms?: number
-}
-
-export type FakeProvider = {
-  readonly name: string
-  /** GLM per second of time, per second of CPU, and to start. */
-  readonly prices?: readonly [number, number, number]
-  readonly threads?: number
-  readonly answersProposals?: 'yes' | 'no' | 'never'
-  readonly signs?: 'yes' | 'no' | 'never'
-  readonly deploys?: 'yes' | 'no' | 'never'
-  readonly createsActivity?: 'yes' | 'no' | 'never'
-  readonly programs?: Readonly<Record<string, FakeProgram>>
-  /** Bills are multiplied by this. */
-  readonly charges?: number
-  readonly invoices?: 'at-once' | 'never'
-  /** Sends debit notes each so many milliseconds. */
-  readonly debitNotesMs?: number
-  /** Says it wants these values for negotiable properties. */
-  readonly wants?: Readonly<Record<string, unknown>>
-}
-
-/** The fake daemon: its client, and what is left on it. */
-export interface FakeDaemon {
-  readonly client: DaemonClient
-  /** Everything that is still open: demands, approved agreements, activities, allocations, published files. */
-  open(): { demands: number; agreements: number; activities: number; allocations: number; files: number }
-  readonly accepted: { readonly kind: 'debit-note' | 'invoice'; readonly amount: bigint; readonly provider: string }[]
-  readonly rejected: string[]
-  /** How often each provider has signed. */
-  readonly signed: Map<string, number>
-  /** Ends the agreements with a provider, from its side. */
-  terminateBy(provider: string, message: string): void
-  /** Pays everything accepted. */
-  pay(): void
-}
-
-type Poll<E> = { push(event: E): void; poll(timeoutSeconds: number, signal?: AbortSignal): Promise<E[]> }
-
-function createPoll<E>(clock: Clock): Poll<E> {
-  let events: E[] = []
-  let wake = Promise.withResolvers<void>()
-  return {
-    push: (event) => {
-      events.push(event)
-      wake.resolve()
-      wake = Promise.withResolvers()
-    },
-    poll: async (timeoutSeconds, signal) => {
-      if (events.length === 0) {
-        const stop = new AbortController()
-        const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
-        await Promise.race([wake.promise, clock.sleep(timeoutSeconds * 1000, both)]).finally(() => stop.abort())
-      }
-      signal?.throwIfAborted()
-      const taken = events
-      events = []
-      return taken
-    },
-  }
-}
-
-const refusal = (status: number, message: string) =>
-  new ApiError('status', `failed with ${status}: ${message}`, { call: 'fake', status, body: { message } })
-
-const never = (signal?: AbortSignal) =>
-  new Promise<never>((_, reject) => {
-    if (signal?.aborted) reject(signal.reason)
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-
-type Contract = {
-  readonly id: string
-  readonly provider: FakeProvider
-  readonly proposal: Proposal
-  state: 'Proposal' | 'Pending' | 'Approved' | 'Cancelled' | 'Terminated'
-  activity?: FakeActivity
-}
-type FakeActivity = {
-  readonly id: string
-  readonly contract: Contract
-  readonly beganMs: number
-  endedMs?: number
-  readonly files: Map<string, Uint8Array>
-  readonly batches: Map<string, FakeBatch>
-  halt: AbortController
-}
-type FakeBatch = {
-  results: ExeScriptCommandResult[]
-  events: RuntimeEvent[]
-  isDone: boolean
-  changed: PromiseWithResolvers<void>
-}
-
-export const fakeProviderId = (name: string) =>
-  nodeId(
-    `0x${Array.from(new TextEncoder().encode(name), (byte) => byte.toString(16).padStart(2, '0'))
-      .join('')
-      .padEnd(40, '0')
-      .slice(0, 40)}`,
-  )
+import { runScript } from './machine.ts'
+import { createPoll, never, type Poll, refusal } from './poll.ts'
+import {
+  type Contract,
+  type FakeActivity,
+  type FakeBatch,
+  type FakeDaemon,
+  type FakeProvider,
+  fakeProviderId,
+} from './types.ts'
 
 /** Makes the fake daemon. */
 export function createFakeDaemon(clock: VirtualClock, providers: readonly FakeProvider[]): FakeDaemon {
@@ -245,58 +139,6 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
     const activity = activities.get(activityId)
     if (!activity || activity.endedMs !== undefined) throw refusal(404, 'no such activity')
     return activity
-  }
-  const execute = async (activity: FakeActivity, command: ExeScriptCommand, emit: (kind: RuntimeEventKind) => void) => {
-    const { provider } = activity.contract
-    if ('deploy' in command) {
-      if (provider.deploys === 'never') await never(activity.halt.signal)
-      if (provider.deploys === 'no') throw new Error('no space left on device')
-    } else if ('transfer' in command) {
-      const { from, to } = command.transfer
-      const path = (url: string) => url.slice('container:'.length)
-      const bytes = from.startsWith('container:') ? activity.files.get(path(from)) : files.get(from)
-      if (!bytes) throw new Error(`not found: ${from}`)
-      emit({ progress: { step: [0, 1], message: null, progress: [bytes.length, bytes.length], unit: 'Bytes' } })
-      if (to.startsWith('container:')) activity.files.set(path(to), bytes)
-      else files.set(to, bytes)
-    } else if ('run' in command) {
-      const { entry_point, args = [] } = command.run
-      const program = provider.programs?.[entry_point]
-      if (!program) throw new Error(`Entrypoint ${entry_point} not found`)
-      const { exitCode = 0, stdout = [], stderr = '', ms = 0 } = program({ args, files: activity.files })
-      for (const text of stdout) emit({ stdout: text })
-      if (stderr) emit({ stderr })
-      if (ms > 0) await clock.sleep(ms, activity.halt.signal)
-      const output = { stdout: stdout.join('') || null, stderr: stderr || null }
-      if (exitCode === 0) return output
-      emit({ finished: { return_code: exitCode, message: null } })
-      throw Object.assign(new Error(`ExeScript command exited with code ${exitCode}`), { output })
-    }
-    return { stdout: null, stderr: null }
-  }
-  const runScript = async (activity: FakeActivity, batchId: string, batch: FakeBatch, script: ExeScript) => {
-    for (const [index, command] of script.entries()) {
-      const emit = (kind: RuntimeEventKind) => {
-        batch.events.push({ batch_id: batchId, index, timestamp: us(), kind })
-        batch.changed.resolve()
-        batch.changed = Promise.withResolvers()
-      }
-      const outcome = await execute(activity, command, emit).then(
-        (output) => ({ ...output, result: 'Ok' as const, message: null }),
-        (error: Error & { output?: { stdout: string | null; stderr: string | null } }) => ({
-          ...(error.output ?? { stdout: null, stderr: null }),
-          result: 'Error' as const,
-          message: error.message ?? String(error),
-        }),
-      )
-      const isBatchFinished = outcome.result === 'Error' || index === script.length - 1
-      batch.results.push({ index, ...outcome, isBatchFinished, eventDate: us() })
-      batch.isDone = isBatchFinished
-      if (outcome.result === 'Ok') emit({ finished: { return_code: 0, message: null } })
-      batch.changed.resolve()
-      batch.changed = Promise.withResolvers()
-      if (isBatchFinished) return
-    }
   }
   const batchOf = (activityId: string, batchId: string) => {
     const batch = activities.get(activityId)?.batches.get(batchId)
@@ -444,7 +286,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
         found.halt.abort(new Error('terminated'))
         found.halt = new AbortController()
       }
-      void runScript(found, batchId, batch, script)
+      void runScript({ clock, files }, found, batchId, batch, script)
       return batchId
     },
     getExecResults: Object.assign(getResults, { stream: streamResults }) as DaemonClient['activity']['getExecResults'],
