@@ -77,7 +77,7 @@ export function createFiles(deps: FilesDeps, given: Pick<FilesOptions, 'folder'>
     }
   }
   return {
-    publish: (owner, path, { signal }) => publishPath(owner, checkPath(path), false, signal),
+    publish: async (owner, path, { signal }) => publishPath(owner, checkPath(path), false, signal),
     publishContent,
     receive,
     list: (owner, urls) =>
@@ -102,12 +102,12 @@ export function createFiles(deps: FilesDeps, given: Pick<FilesOptions, 'folder'>
       store.remove(owner, record.name)
       await shelf.forget(record)
     },
-    download: (owner, url, path, transfer) =>
+    download: async (owner, url, path, transfer) =>
       downloadFile(deps, owner, parseFileUrl(url), checkPath(path), {
         ...transfer,
         fileBytesMax: options.fileBytesMax,
       }),
-    upload: (owner, path, url, transfer) => uploadFile(deps, owner, checkPath(path), parseFileUrl(url), transfer),
+    upload: async (owner, path, url, transfer) => uploadFile(deps, owner, checkPath(path), parseFileUrl(url), transfer),
     start: async () => {
       if (serving.length > 0) return
       await sweep()
