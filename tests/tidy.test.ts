@@ -35,7 +35,11 @@ const PROGRAMS = /^packages\/cli\/|\/main\.ts$/
 
 const RULES: readonly Rule[] = [
   { forbidden: /\bDate\.now\(|\bnew Date\(\)/, instead: 'Clock', except: /core\/src\/clock\.ts$/ },
-  { forbidden: /\bset(Timeout|Interval)\(/, instead: 'Clock.setTimer', except: /core\/src\/clock\.ts$|^packages\/cli\/src\// },
+  {
+    forbidden: /\bset(Timeout|Interval)\(/,
+    instead: 'Clock.setTimer',
+    except: /core\/src\/clock\.ts$|^packages\/cli\/src\//,
+  },
   { forbidden: /\bMath\.random\(/, instead: 'Random' },
   { forbidden: /\bconsole\./, instead: 'Logger', except: PROGRAMS },
   { forbidden: /\bprocess\.env\b/, instead: 'options', except: PROGRAMS },

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { type Client, createClient } from '@emet/api'
 import { z } from 'zod'
 import { CliError } from './errors.ts'
-import type { LoadedSettings } from './settings.ts'
+import { findDevNetwork } from './network/dev-network.ts'
+import type { Environment, LoadedSettings } from './settings.ts'
 
 const doorSchema = z.object({ apiUrl: z.string(), appKey: z.string(), pid: z.int() })
 /** Where a daemon listens, and the key of this machine's own commands. */
@@ -21,9 +22,12 @@ export function removeDoor(dataDir: string): void {
   rmSync(doorFile(dataDir), { force: true })
 }
 
+/** The door of a daemon that runs: a file that a killed one has left is passed over. */
 export function readDoor(dataDir: string): Door | undefined {
   try {
-    return doorSchema.parse(JSON.parse(readFileSync(doorFile(dataDir), 'utf8')))
+    const door = doorSchema.parse(JSON.parse(readFileSync(doorFile(dataDir), 'utf8')))
+    process.kill(door.pid, 0)
+    return door
   } catch {
     return undefined
   }
@@ -31,20 +35,27 @@ export function readDoor(dataDir: string): Door | undefined {
 
 export type Connection = { readonly url: string; readonly appKey: string }
 
-/** The daemon that the settings name. Throws `no-app-key` when there is no key for it. */
-export function findDaemon({ values, sources }: LoadedSettings): Connection {
+/**
+ * The daemon to talk to: the one that is named; else the one that runs here; else the development network. Throws
+ * `no-app-key` when there is none.
+ */
+export function findDaemon({ values, sources }: LoadedSettings, env: Environment): Connection {
+  const appKey = values.appKey || values.autoconfAppKey
+  if (sources.apiUrl !== 'default') {
+    if (appKey) return { url: values.apiUrl, appKey }
+    throw new CliError('no-app-key', `no app key for ${values.apiUrl}: set EMET_APPKEY`)
+  }
   const door = readDoor(values.dataDir)
-  const isNamed = sources.apiUrl !== 'default'
-  const url = isNamed ? values.apiUrl : (door?.apiUrl ?? values.apiUrl)
-  const appKey = values.appKey || values.autoconfAppKey || (isNamed ? undefined : door?.appKey)
-  if (appKey) return { url, appKey }
+  const dev = findDevNetwork(env)
+  const found = door ? { url: door.apiUrl, appKey: door.appKey } : dev && { url: dev.apiUrl, appKey: dev.appKey }
+  if (appKey) return { url: found?.url ?? values.apiUrl, appKey }
+  if (found) return found
   throw new CliError(
-    'no-app-key',
-    `no app key for the daemon at ${url}: is it running? Start one with \`emet node run\` or a whole network with ` +
-      '`emet dev`, or set EMET_API_URL and EMET_APPKEY',
+    'no-daemon',
+    'no daemon runs here: start one with `emet node run`, or a whole network with `emet dev`, or set EMET_API_URL and EMET_APPKEY',
   )
 }
 
-export function connectDaemon(settings: LoadedSettings): Client {
-  return createClient(findDaemon(settings))
+export function connectDaemon(settings: LoadedSettings, env: Environment): Client {
+  return createClient(findDaemon(settings, env))
 }

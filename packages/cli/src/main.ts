@@ -89,7 +89,7 @@ async function runCommand(
   process.once('SIGTERM', onInterrupt)
   const action = await spec.load()
   await action(
-    { settings, output, env, signal: interrupt.signal, client: () => (client ??= connectDaemon(settings)) },
+    { settings, output, env, signal: interrupt.signal, client: () => (client ??= connectDaemon(settings, env)) },
     args,
     flags,
   )

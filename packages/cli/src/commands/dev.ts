@@ -1,25 +1,13 @@
 /** `emet dev`: keeps a local network for one's own programs, in the background until `emet dev stop`. */
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { z } from 'zod'
 import { CliError } from '../errors.ts'
+import { type DevNetwork, devDir, findDevNetwork, forgetDevNetwork, writeDevNetwork } from '../network/dev-network.ts'
 import { startLocalNetwork } from '../network/local-network.ts'
-import { DEFAULT_DATA_DIR } from '../settings.ts'
 import { type Running, runSupervised } from '../supervised.ts'
 import type { Action, CommandContext } from './context.ts'
-
-const networkFileSchema = z.object({
-  pid: z.int(),
-  apiUrl: z.string(),
-  appKey: z.string(),
-  nodeId: z.string(),
-  rpcUrl: z.string(),
-  network: z.string(),
-  providers: z.array(z.object({ name: z.string(), nodeId: z.string(), apiUrl: z.string() })),
-})
-export type DevNetwork = z.output<typeof networkFileSchema>
 
 /** The app key of the development network: constant, so that it can be exported once. */
 const APP_KEY = 'emet-dev'
@@ -27,20 +15,6 @@ const API_URL = 'http://127.0.0.1:7465'
 const START_TIMEOUT_MS = 60_000
 const POLL_MS = 100
 const STOP_TIMEOUT_MS = 10_000
-
-const devDir = (env: CommandContext['env']) => env['EMET_DEV_DIR'] ?? join(DEFAULT_DATA_DIR, 'dev')
-const networkFile = (dir: string) => join(dir, 'network.json')
-
-/** The running development network, if there is one. */
-export function findDevNetwork(env: CommandContext['env']): DevNetwork | undefined {
-  try {
-    const network = networkFileSchema.parse(JSON.parse(readFileSync(networkFile(devDir(env)), 'utf8')))
-    process.kill(network.pid, 0)
-    return network
-  } catch {
-    return undefined
-  }
-}
 
 export const dev: Action = async (context, [action = 'start'], flags) => {
   if (action === 'status') return showStatus(context)
@@ -78,10 +52,10 @@ async function runNetwork(context: CommandContext, flags: Readonly<Record<string
       network: network.network,
       providers: providers.map(({ name, nodeId, apiUrl }) => ({ name, nodeId, apiUrl })),
     }
-    writeFileSync(networkFile(dir), JSON.stringify(facts), { mode: 0o600 })
+    writeDevNetwork(context.env, facts)
     if (!context.env['EMET_DEV_CHILD']) show(context, facts, 'the network is running; Ctrl-C ends it')
     const stop = async () => {
-      rmSync(networkFile(dir), { force: true })
+      forgetDevNetwork(context.env)
       await network.stop()
       rmSync(runDir, { recursive: true, force: true })
     }
@@ -115,7 +89,10 @@ async function startInBackground(context: CommandContext, flags: Readonly<Record
 }
 
 function show({ output }: CommandContext, network: DevNetwork, headline: string): void {
-  if (output.isJson) return output.record(network)
+  if (output.isJson) {
+    output.record(network)
+    return
+  }
   output.line(
     `${headline}: ${network.providers.length} providers, REST at ${network.apiUrl}, chain at ${network.rpcUrl}`,
   )

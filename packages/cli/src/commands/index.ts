@@ -52,6 +52,11 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./run.ts')).run,
   },
+  {
+    usage: 'gftp server',
+    summary: 'Transfers files for other programs: JSON-RPC on standard input and output',
+    load: async () => (await import('./gftp.ts')).gftpServer,
+  },
   { usage: 'node run', summary: 'Runs the daemon', load: processes('nodeRun') },
   { usage: 'node stop', summary: 'Stops the daemon', load: processes('nodeStop') },
   { usage: 'relay run', summary: 'Runs a relay: a meeting point with an index of offers', load: processes('relayRun') },

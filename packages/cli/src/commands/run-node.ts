@@ -105,7 +105,7 @@ export const providerRun: Action = async ({ settings, output, env }, _args, flag
       dataDir: providerDir,
       busUrl,
     })
-    const client = createClient(findDaemon(settings))
+    const client = createClient(findDaemon(settings, env))
     const agent = createProviderAgent(
       { ...deps, client, exeUnits, folder, machine: readMachine(providerDir) },
       providerOptions(flags, env),

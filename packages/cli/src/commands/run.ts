@@ -2,11 +2,9 @@
 import { basename, resolve } from 'node:path'
 import { formatAmount } from '@emet/core'
 import { connect, type Rental, type RunHandle, type SdkEvent } from '@emet/sdk'
-import { type Connection, findDaemon } from '../daemon.ts'
+import { findDaemon } from '../daemon.ts'
 import { createProgress } from '../demo/progress.ts'
-import { CliError } from '../errors.ts'
-import type { Action, CommandContext } from './context.ts'
-import { findDevNetwork } from './dev.ts'
+import type { Action } from './context.ts'
 
 const DEFAULT_BUDGET_GLM = '1'
 const DEFAULT_TIMEOUT_S = 1800
@@ -16,7 +14,7 @@ export const run: Action = async (context, [program = '', ...args], flags) => {
   const list = (value: unknown) => (Array.isArray(value) ? value.map(String) : [])
   const isQuiet = flags['quiet'] === true
   const progress = createProgress(isQuiet ? { write: () => {} } : process.stderr)
-  await using session = await connect({ ...findNetwork(context), signal })
+  await using session = await connect({ ...findDaemon(context.settings, context.env), signal })
   let isPrinting = false
   const stopShowing = session.on((event) => {
     if (!isPrinting) progress.update(describe(event))
@@ -45,23 +43,6 @@ export const run: Action = async (context, [program = '', ...args], flags) => {
   const receipt = await machine.close()
   if (!isQuiet) process.stderr.write(`${costs(machine, receipt.accepted, receipt.seconds)}\n`)
   process.exitCode = exitCode
-}
-
-/** The daemon that is named; else the one that runs here; else the development network. */
-function findNetwork({ settings, env }: CommandContext): Connection {
-  const isNamed = settings.sources.apiUrl !== 'default' || settings.values.appKey !== ''
-  const network = isNamed ? undefined : findDevNetwork(env)
-  if (network) return { url: network.apiUrl, appKey: network.appKey }
-  try {
-    return findDaemon(settings)
-  } catch (cause) {
-    throw new CliError(
-      'no-network',
-      'there is no network to run on: start one with `emet dev`, or set EMET_API_URL and EMET_APPKEY',
-      {},
-      { cause },
-    )
-  }
 }
 
 async function printOutput(handle: RunHandle): Promise<void> {

@@ -1,0 +1,65 @@
+/** Runs the `emet` command as a user does, in a folder of its own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const HOME = join(import.meta.dirname, '..', '..')
+const MAIN = join(HOME, 'packages', 'cli', 'src', 'main.ts')
+
+export type Finished = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+export type Sandbox = {
+  readonly dir: string
+  /** Runs a command to its end. */
+  emet(...args: string[]): Promise<Finished>
+  /** Starts a command and leaves it running. */
+  start(...args: string[]): ChildProcess
+  /** Processes that mention this sandbox: what a command has left behind. */
+  leftovers(): string[]
+  remove(): void
+}
+
+export function createSandbox(): Sandbox {
+  const dir = mkdtempSync(join(tmpdir(), 'emet-e2e-'))
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: dir,
+    TMPDIR: dir,
+    EMET_DATADIR: join(dir, 'node'),
+    EMET_DEV_DIR: join(dir, 'dev'),
+    NODE_COMPILE_CACHE: join(HOME, 'node_modules', '.cache', 'node'),
+  }
+  const start = (...args: string[]) => spawn(process.execPath, [MAIN, ...args], { cwd: dir, env })
+  return {
+    dir,
+    start,
+    emet: (...args) => finish(start(...args)),
+    leftovers: () => processesMentioning(dir),
+    remove: () => rmSync(dir, { recursive: true, force: true }),
+  }
+}
+
+export function finish(child: ChildProcess): Promise<Finished> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', (chunk) => (stdout += chunk))
+  child.stderr?.on('data', (chunk) => (stderr += chunk))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, stdout, stderr }))
+  })
+}
+
+function processesMentioning(text: string): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+        return command.includes(text) ? [`${pid} ${command}`] : []
+      } catch {
+        return []
+      }
+    })
+}
