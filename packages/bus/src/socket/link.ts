@@ -5,7 +5,13 @@ import type { Body } from '../body.ts'
 import { BusError } from '../errors.ts'
 import { type CallReply, fromReplyPacket, toReplyPacket } from '../gsb/calls.ts'
 import { createFrameReader, framePrefix } from '../gsb/framing.ts'
-import { type CallRequestPacket, decodePacket, encodePacketPieces, type Packet } from '../gsb/packet.ts'
+import {
+  type CallReplyPacket,
+  type CallRequestPacket,
+  decodePacket,
+  encodePacketPieces,
+  type Packet,
+} from '../gsb/packet.ts'
 import { toCallReplies } from '../gsb/replies.ts'
 import type { BusCall, Caller } from '../types.ts'
 import {
@@ -171,8 +177,10 @@ function createServedCalls(
     const bodies = onCallSafely(onCall, packet, served.abort.signal)
     for await (const reply of untilAbort(toCallReplies(bodies), served.abort.signal)) {
       if (packet.noReply) continue
-      await send(toReplyPacket(packet.requestId, reply, (body) => body.bytes()))
-      if (reply.kind === 'partial') await mayContinue(served)
+      const { packet: answer, isLast } = encodeReply(packet.requestId, reply)
+      await send(answer)
+      if (isLast) return
+      await mayContinue(served)
     }
   }
   const start = (packet: CallRequestPacket): void => {
@@ -215,6 +223,17 @@ function createServedCalls(
     abortAll: (error: BusError) => {
       for (const served of running.values()) stop(served, error)
     },
+  }
+}
+
+/** The reply as a packet; what cannot be encoded becomes a failure, so that the caller does not wait in vain. */
+function encodeReply(requestId: string, reply: CallReply): { packet: CallReplyPacket; isLast: boolean } {
+  try {
+    const packet = toReplyPacket(requestId, reply, (body) => body.bytes())
+    return { packet, isLast: reply.kind !== 'partial' }
+  } catch (error) {
+    const failure = new BusError('service-failure', `the reply cannot be sent: ${messageOf(error)}`)
+    return { packet: toReplyPacket(requestId, { kind: 'failure', error: failure }, noBody), isLast: true }
   }
 }
 

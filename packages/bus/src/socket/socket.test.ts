@@ -180,6 +180,21 @@ describe('the socket', () => {
     second.bus.publish('news', 1)
     await letTravel(() => news.length === 1)
   })
+  it('answers with a failure when a reply cannot be encoded', async () => {
+    const { bus } = await daemon()
+    const client = await attach()
+    bus.bind('/public/x/Odd', async () => new Map())
+    bus.bind('/public/x/OddStream', async function* () {
+      yield 1
+      yield new Map()
+    })
+    expect(await busErrorCode(client.call('/public/x/Odd', null))).toBe('service-failure')
+    const reading = (async () => {
+      for await (const item of client.stream('/public/x/OddStream', null)) expect(item).toBe(1)
+    })()
+    expect(await busErrorCode(reading)).toBe('service-failure')
+    expect(await busErrorCode(client.call('/public/x/Odd', () => 1))).toBe('bad-request')
+  })
   it('does not echo casts to their sender', async () => {
     const { bus } = await daemon()
     const client = await attach()
