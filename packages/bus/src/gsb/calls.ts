@@ -101,6 +101,7 @@ export function broadcastBody(packet: BroadcastRequestPacket): Body {
   return Body.of(message.body)
 }
 
+/** Characters of the text by which a failure is told to a peer. */
 const FAILURE_TEXT_MAX = 1_000
 /** Golem wire: peers match on how this text ends. */
 const NO_ENDPOINT = 'endpoint address not found'

@@ -16,7 +16,6 @@ import {
 import { messageOf, type Random, randomUuid, type Unregister } from '@emet/core'
 import type { WebSocket } from '@fastify/websocket'
 import { z } from 'zod'
-import type { WebSocketHandlers } from '../rest/index.ts'
 import { SERVICE_CALLS_MAX, SERVICES_MAX } from './options.ts'
 
 /** Golem wire: WebSocket close codes. */
@@ -180,8 +179,10 @@ export function gsbRoutes(services: ClientServices): RouteHandlers<typeof gsbApi
   }
 }
 
-/** The WebSocket route. */
-export function gsbWebSockets(services: ClientServices): WebSocketHandlers<typeof gsbApi> {
+/** The WebSocket route: first the check, then what is done with the socket. */
+export function gsbWebSockets(services: ClientServices): {
+  openService(request: { readonly params: { readonly servicesId: string } }): Promise<(socket: WebSocket) => void>
+} {
   return {
     openService: async ({ params: { servicesId } }) => {
       checkId(servicesId)
