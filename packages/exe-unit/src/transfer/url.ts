@@ -19,7 +19,7 @@ export type ExpectedHash = { readonly algorithm: string; readonly hex: string }
 export type Location = { readonly place: Place; readonly hash: ExpectedHash | undefined }
 
 const HASHED = /^hash:(?:\/\/)?([a-z0-9]+):(?:0x)?([0-9a-f]+):(.*)$/is
-const GFTP = /^gftp:(?:\/\/)?(0x[0-9a-f]{40})\/([0-9a-z]{1,128})$/i
+const GFTP = /^gftp:(?:\/\/)?(0x[0-9a-f]{40})\/([0-9a-z_-]{1,128})$/i
 const SHA3_BITS: Readonly<Record<number, string>> = { 56: 'sha3-224', 64: 'sha3-256', 96: 'sha3-384', 128: 'sha3-512' }
 
 /** Parses a place. Fails with `bad-request`, which names the URL and what is wrong with it. */
