@@ -90,15 +90,18 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
       await startAgent(processes, join(dir, name), node, at).ready
       return node
     })
-    const requestor = toNode('requestor', await requestorChild.ready)
-    const funded = fund(requestor, signal)
-    const all = Promise.all([funded, ...agents])
-    const [, ...providers] = await Promise.race([all, processes.failure])
+    const funded = async () => {
+      const node = toNode('requestor', await requestorChild.ready)
+      await fund(node, signal)
+      return node
+    }
+    const ready = Promise.all([funded(), ...agents])
+    const [requestor, ...providers] = await Promise.race([ready, processes.failure])
     return {
       chain,
       network: DEFAULT_NETWORK,
       requestor: options.appKey ? { ...requestor, appKey: options.appKey } : requestor,
-      providers: providers as LocalNode[],
+      providers,
       relay: { nodeId: String(relay['nodeId']), endpoint },
       pids: [chain.pid, ...processes.children.map(({ pid }) => pid)],
       failure: processes.failure,
