@@ -85,6 +85,12 @@ export const SETTINGS = {
     '',
     'payment network when none is named; empty = hoodi',
   ),
+  durability: setting(
+    z.enum(['power-cut', 'crash']),
+    ['EMET_DURABILITY'],
+    'power-cut',
+    'what a committed step survives: power-cut, or crash (faster; for test networks)',
+  ),
   logLevel: setting(z.enum(['debug', 'info', 'warn', 'error']), ['EMET_LOG', 'RUST_LOG'], 'info', 'least level to log'),
 } as const
 

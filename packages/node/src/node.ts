@@ -73,7 +73,7 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
   const ports = { clock, random, logger }
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 })
 
-  const db = openDatabase({ path: join(options.dataDir, 'emet.db') })
+  const db = openDatabase({ path: join(options.dataDir, 'emet.db'), durability: options.durability })
   const identity = createIdentity({ store: createIdentityStore(db), ...ports }, options.identity)
   // The keys come first: everything else asks who we are as it is made.
   await identity.start()

@@ -22,6 +22,8 @@ export const nodeOptionsSchema = z.object({
   dataDir: z.string().min(1),
   /** The local bus socket: `unix:/path` or `tcp://127.0.0.1:port`. Default: `bus.sock` in the data folder. */
   busUrl: z.string().optional(),
+  /** What a committed step survives: a power cut, or only the death of the process (faster; for test networks). */
+  durability: z.enum(['power-cut', 'crash']).default('power-cut'),
   identity: identityOptionsSchema.prefault({}),
   net: netOptionsSchema.prefault({}),
   rest: restOptionsSchema.prefault({}),

@@ -20,8 +20,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [
       ['--scene <file>', 'scene to render'],
       ['--providers <n>', 'how many providers (default 3)'],
-      ['--width <pixels>', 'width of the picture (default 640)'],
-      ['--height <pixels>', 'height of the picture (default 400)'],
+      ['--width <pixels>', 'width of the picture (default 480)'],
+      ['--height <pixels>', 'height of the picture (default 320)'],
       ['--samples <n>', 'rays per pixel (default 16)'],
       ['--out <file>', 'where to write the picture (default emet-demo.png)'],
       ['--keep', 'leave the network running, and say how to use it'],

@@ -32,6 +32,7 @@ export const nodeRun: Action = async ({ settings: { values }, output, env }) => 
       { clock: systemClock, random: systemRandom, logger, version: readVersion(), requestShutdown },
       {
         dataDir: values.dataDir,
+        durability: values.durability,
         ...(values.busUrl ? { busUrl: values.busUrl } : {}),
         identity: identityOptions(values),
         net: netOptions(values),

@@ -74,8 +74,8 @@ function readJob(flags: Readonly<Record<string, unknown>>): Job {
   }
   return {
     scene,
-    width: number('width', 640, PIXELS_MAX),
-    height: number('height', 400, PIXELS_MAX),
+    width: number('width', 480, PIXELS_MAX),
+    height: number('height', 320, PIXELS_MAX),
     samples: number('samples', 16, 100_000),
     providers: number('providers', 3, PROVIDERS_MAX),
     image: resolve(String(flags['out'] ?? 'emet-demo.png')),

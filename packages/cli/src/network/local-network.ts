@@ -115,6 +115,8 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
 
 const nodeCommand = (dataDir: string, extra: readonly string[]): string[] => [
   ...['node', 'run', '--data-dir', dataDir, '--net-listen', LOOPBACK, '--net-mdns', 'false'],
+  // A network of one's own need not survive a power cut.
+  ...['--durability', 'crash'],
   ...['--payment-cycle-ms', String(PAYMENT_CYCLE_MS), '--payment-gather-ms', String(PAYMENT_GATHER_MS)],
   ...extra,
 ]

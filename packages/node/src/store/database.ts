@@ -14,7 +14,7 @@ export interface Database {
   run(sql: string, ...parameters: SqlValue[]): number
   /** All of `work` or nothing. May be nested. `work` must be synchronous. */
   transaction<T>(work: () => T): T
-  /** Applies what is missing of a module's numbered migrations, each in a transaction of its own. */
+  /** Applies what is missing of a module's numbered migrations, all of it or nothing. */
   migrate(module: string, migrations: readonly string[]): void
   close(): void
 }
@@ -24,20 +24,27 @@ export type DatabaseOptions = {
   readonly path: string
   /** How long to wait for another daemon that is just stopping to let go of the file. Default 1000. */
   readonly lockWaitMs?: number
+  /**
+   * What a committed transaction survives: `power-cut` (the default) waits for the disk at each commit; `crash` survives
+   * the death of the process but may lose the last commits when the machine itself dies. Neither ever damages the file.
+   */
+  readonly durability?: Durability
 }
+
+export type Durability = 'power-cut' | 'crash'
 
 /** Statements kept prepared. Modules use constant SQL, so this is never reached in practice. */
 const PREPARED_MAX = 1_000
 
 /**
- * Opens (or creates) the file in WAL mode. With `synchronous = FULL` a committed transaction survives a power cut; WAL
- * makes that one sync per commit. The file is locked for this process: a second daemon on the same folder fails with
+ * Opens (or creates) the file in WAL mode, which makes a durable commit cost one sync. The file is locked for this process: a second daemon on the same folder fails with
  * `locked` instead of corrupting anything.
  */
 export function openDatabase(options: DatabaseOptions): Database {
   const sqlite = guard(() => new DatabaseSync(options.path, { timeout: options.lockWaitMs ?? 1000 }))
   guard(() => {
-    sqlite.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    sqlite.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL')
+    sqlite.exec(`PRAGMA synchronous = ${options.durability === 'crash' ? 'NORMAL' : 'FULL'}`)
     sqlite.exec('PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF')
     sqlite.exec('CREATE TABLE IF NOT EXISTS schema_version (module TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT')
   })
@@ -100,11 +107,11 @@ function migrate(database: Database, sqlite: DatabaseSync, module: string, migra
     const facts = { module, found: version, known: migrations.length }
     throw new StoreError('newer-schema', `the data folder was written by a newer Emet (${module}); update Emet`, facts)
   }
-  migrations.slice(version).forEach((sql, index) => {
-    database.transaction(() => {
-      guard(() => sqlite.exec(sql))
-      database.run('INSERT OR REPLACE INTO schema_version VALUES (?, ?)', module, version + index + 1)
-    })
+  const missing = migrations.slice(version)
+  if (missing.length === 0) return
+  database.transaction(() => {
+    for (const sql of missing) guard(() => sqlite.exec(sql))
+    database.run('INSERT OR REPLACE INTO schema_version VALUES (?, ?)', module, migrations.length)
   })
 }
 

@@ -6,5 +6,5 @@
  *     db.migrate('market', ['CREATE TABLE market_offer (id TEXT PRIMARY KEY) STRICT'])
  *     db.transaction(() => { db.run('INSERT INTO market_offer VALUES (?)', id) })
  */
-export { type Database, openDatabase, type Row, type SqlValue } from './database.ts'
+export { type Database, type Durability, openDatabase, type Row, type SqlValue } from './database.ts'
 export { StoreError, type StoreErrorCode } from './errors.ts'
