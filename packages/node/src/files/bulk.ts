@@ -13,6 +13,7 @@ import { z } from 'zod'
 import { readFrom } from './disk.ts'
 import { FilesError, type FilesErrorCode } from './errors.ts'
 import { BULK_HEADER_BYTES_MAX, BULK_STREAMS_MAX } from './options.ts'
+import type { RemoteSource, RemoteTarget } from './remote.ts'
 import type { Shelf } from './shelf.ts'
 import type { FileUrl } from './url.ts'
 
@@ -85,53 +86,70 @@ export async function openGet(
   url: FileUrl,
   offset: number,
   signal: AbortSignal,
-): Promise<{ readonly sizeBytes: number; readonly bytes: AsyncIterable<Uint8Array>; abort(reason: Error): void }> {
+): Promise<RemoteSource> {
   const stream = await net.openBulk(url.nodeId, `${BULK_PREFIX}get/${url.name}/${offset}`, { signal })
   const reader = createHeaderReader(stream.source)
+  const abort = (error: unknown) => stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
   try {
     await stream.finish()
-    const { sizeBytes } = await reader.header()
+    const { sizeBytes } = await untilAborted(reader.header(), signal, abort)
     if (sizeBytes === undefined) throw new FilesError('failed', 'the other node did not say how large the file is')
-    return { sizeBytes, bytes: reader.rest(), abort: (reason) => stream.abort(reason) }
+    return { sizeBytes, bytes: reader.rest(), abort }
   } catch (error) {
-    stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
+    abort(error)
     throw error
   }
 }
 
-/** An upload to another node: `offset` is where it wants to go on; `send` resolves when it has everything. */
-export async function openPut(
-  net: Pick<Net, 'openBulk'>,
-  url: FileUrl,
-  signal: AbortSignal,
-): Promise<{
-  readonly offset: number
-  send(bytes: AsyncIterable<Uint8Array>, onSent: (bytes: number) => void): Promise<void>
-}> {
+/** Opens a URL of another node for an upload; it says where it wants to go on. */
+export async function openPut(net: Pick<Net, 'openBulk'>, url: FileUrl, signal: AbortSignal): Promise<RemoteTarget> {
   const stream = await net.openBulk(url.nodeId, `${BULK_PREFIX}put/${url.name}`, { signal })
-  const fail = (error: unknown) => stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
+  const abort = (error: unknown) => stream.abort(error instanceof Error ? error : new Error(messageOf(error)))
   try {
     const reader = createHeaderReader(stream.source)
-    const { offset = 0 } = await reader.header()
-    const send = async (bytes: AsyncIterable<Uint8Array>, onSent: (bytes: number) => void) => {
-      try {
-        for await (const piece of bytes) {
-          signal.throwIfAborted()
-          await stream.write(piece)
-          onSent(piece.length)
-        }
-        await stream.finish()
-        const { isDone } = await reader.header()
-        if (!isDone) throw new FilesError('failed', 'the other node did not confirm the upload')
-      } catch (error) {
-        fail(error)
-        throw error
-      }
-    }
-    return { offset, send }
+    const { offset = 0 } = await untilAborted(reader.header(), signal, abort)
+    return { offset, write: (bytes) => sendAll(stream, reader, bytes, offset, signal), abort }
   } catch (error) {
-    fail(error)
+    abort(error)
     throw error
+  }
+}
+
+async function* sendAll(
+  stream: ByteStream,
+  reader: HeaderReader,
+  bytes: AsyncIterable<Uint8Array>,
+  offset: number,
+  signal: AbortSignal,
+): AsyncIterable<number> {
+  let sent = offset
+  let isDone = false
+  const stop = () => stream.abort(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    for await (const piece of bytes) {
+      signal.throwIfAborted()
+      await stream.write(piece)
+      sent += piece.length
+      yield sent
+    }
+    await stream.finish()
+    isDone = (await reader.header()).isDone === true
+    if (!isDone) throw new FilesError('failed', 'the other node did not confirm the upload')
+  } finally {
+    signal.removeEventListener('abort', stop)
+    if (!isDone) stream.abort(new Error('the upload was given up'))
+  }
+}
+
+/** `work`, which ends when `signal` aborts because `abort` then ends the stream it waits for. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal, abort: (reason: unknown) => void): Promise<T> {
+  const stop = () => abort(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await work
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 
@@ -150,6 +168,8 @@ const CODES: ReadonlySet<string> = new Set<FilesErrorCode>([
   'limit',
   'too-large',
 ])
+
+type HeaderReader = ReturnType<typeof createHeaderReader>
 
 /** Headers and bytes from one source. */
 function createHeaderReader(source: AsyncIterable<Uint8Array>) {

@@ -5,6 +5,7 @@ import { serveBulk } from './bulk.ts'
 import { checkPath, createHandleCache, fingerprint, readFrom } from './disk.ts'
 import { FilesError, fromDiskError } from './errors.ts'
 import { serveGftp } from './gftp.ts'
+import { serveLocal } from './local.ts'
 import { FILES_MAX, type FilesOptions, filesOptionsSchema } from './options.ts'
 import { createShelf, partOf } from './shelf.ts'
 import { createFileStore } from './store.ts'
@@ -111,7 +112,7 @@ export function createFiles(deps: FilesDeps, given: Pick<FilesOptions, 'folder'>
     start: async () => {
       if (serving.length > 0) return
       await sweep()
-      serving.push(serveGftp(deps.bus, shelf))
+      serving.push(serveGftp(deps.bus, shelf), serveLocal(deps))
       if (deps.net) serving.push(serveBulk(deps.net, shelf, logger))
     },
     stop: async () => {

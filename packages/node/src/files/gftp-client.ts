@@ -1,5 +1,5 @@
 /** Files of other nodes by messages: several chunks under way at a time. */
-import { type Bus, BusError, type CallOptions, ReplyError } from '@emet/bus'
+import { type Bus, BusError, type Caller, type CallOptions, ReplyError } from '@emet/bus'
 import { messageOf, type NodeId } from '@emet/core'
 import { z } from 'zod'
 import { FilesError } from './errors.ts'
@@ -24,14 +24,15 @@ export type RemoteFile = {
   finish(sha3: string, signal: AbortSignal): Promise<void>
 }
 
-/** The file behind `url`, asked for as `owner`. */
-export function createRemoteFile(bus: Bus, owner: NodeId, url: FileUrl): RemoteFile {
+/** The file behind `url`, asked for as `owner`, or as this node. */
+export function createRemoteFile(bus: Bus, owner: NodeId | undefined, url: FileUrl): RemoteFile {
   // Golem wire: files go over the transport class for bulk data.
   const prefix = `/transfer/net/${url.nodeId}/gftp/${url.name}`
   const text = formatFileUrl(url)
 
   const call = async <S extends z.ZodType>(message: string, body: unknown, schema: S, signal: AbortSignal) => {
-    const options: CallOptions = { caller: { kind: 'local', nodeId: owner }, timeoutMs: CHUNK_TIMEOUT_MS, signal }
+    const caller: Caller = owner ? { kind: 'local', nodeId: owner } : { kind: 'local' }
+    const options: CallOptions = { caller, timeoutMs: CHUNK_TIMEOUT_MS, signal }
     const reply = await bus.call(`${prefix}/${message}`, body, options).catch((error) => {
       throw signal.aborted ? signal.reason : fromWireError(error, text)
     })

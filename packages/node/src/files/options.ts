@@ -26,6 +26,10 @@ export const BULK_STREAMS_MAX = 64
 export const BULK_READ_BYTES = 256 * 1024
 /** The longest header of a bulk stream. */
 export const BULK_HEADER_BYTES_MAX = 4_096
+/** The largest piece of a file handed to a process of this node; a window of 64 of them may be under way. */
+export const LOCAL_CHUNK_BYTES_MAX = 256 * 1024
+/** How often a process is told about its upload. */
+export const LOCAL_PROGRESS_MS = 1_000
 /** Services of REST clients bound at one time. */
 export const SERVICES_MAX = 1_000
 /** Calls of one such service that wait for its client. */

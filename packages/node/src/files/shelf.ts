@@ -1,4 +1,5 @@
 /** The files behind this node's URLs: reads of what is published, writes of what is received. For peers and for REST. */
+import { createHash } from 'node:crypto'
 import { mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type Coverage, createCoverage } from './coverage.ts'
@@ -39,6 +40,7 @@ export function createShelf(
 ): Shelf {
   const counts = new Map<string, number>()
   const uploads = new Map<string, Coverage>()
+  const hashes = new Map<string, RunningHash>()
   const prepared = new Map<string, Promise<void>>()
   const count = (name: string, bytes: number) => void counts.set(name, (counts.get(name) ?? 0) + bytes)
 
@@ -91,6 +93,9 @@ export function createShelf(
     const coverage = uploads.get(name) ?? createCoverage()
     coverage.add(offset, offset + content.length)
     uploads.set(name, coverage)
+    const running = hashes.get(name) ?? createRunningHash()
+    hashes.set(name, running)
+    running.add(offset, content)
     await prepare(record)
     await handles.use(partOf(record.path), 'r+', (handle) => handle.write(content, 0, content.length, offset))
     count(name, content.length)
@@ -102,7 +107,8 @@ export function createShelf(
     const part = partOf(record.path)
     await prepare(record)
     await handles.drop(part)
-    const found = await fingerprint(part, {})
+    const found = hashes.get(name)?.result(uploads.get(name)) ?? (await fingerprint(part, {}))
+    hashes.delete(name)
     const isWhole =
       sha3 === undefined ? (uploads.get(name)?.isComplete() ?? found.sizeBytes === 0) : sha3 === found.sha3
     uploads.delete(name)
@@ -137,12 +143,38 @@ export function createShelf(
     forget: async (record) => {
       counts.delete(record.name)
       uploads.delete(record.name)
+      hashes.delete(record.name)
       prepared.delete(record.name)
       await handles.drop(record.path)
       await handles.drop(partOf(record.path))
       if (record.direction === 'receive') await rm(partOf(record.path), { force: true })
       if (record.isKept) await rm(record.path, { force: true })
     },
+  }
+}
+
+/** Hashes an upload as it comes, so that it need not be read again. */
+type RunningHash = {
+  add(offset: number, content: Uint8Array): void
+  /** Undefined when not everything came in order. */
+  result(coverage: Coverage | undefined): { readonly sha3: string; readonly sizeBytes: number } | undefined
+}
+
+function createRunningHash(): RunningHash {
+  const hash = createHash('sha3-256')
+  let sizeBytes = 0
+  let isInOrder = true
+  return {
+    add: (offset, content) => {
+      isInOrder &&= offset === sizeBytes
+      if (!isInOrder) return
+      hash.update(content)
+      sizeBytes += content.length
+    },
+    result: (coverage) =>
+      isInOrder && coverage?.isComplete() && coverage.total === sizeBytes
+        ? { sha3: hash.digest('hex'), sizeBytes }
+        : undefined,
   }
 }
 
