@@ -25,6 +25,8 @@ async function main(args: readonly string[], env: Environment): Promise<void> {
     case 'help':
       return void process.stdout.write(HELP)
     case 'offer-template':
+      // What does not work here must not be offered.
+      await runtime.test()
       return void process.stdout.write(`${JSON.stringify(await offerTemplate(runtime))}\n`)
     case 'test':
       await runtime.test()
