@@ -16,7 +16,7 @@ export const CONNECTIONS_MAX = 256
 export const REGISTRATIONS_MAX = 1_000
 /** The pause before the first attempt to attach again; it doubles with each. */
 export const RECONNECT_DELAY_MIN_MS = 100
-/** The longest pause between two attempts to attach again. */
-export const RECONNECT_DELAY_MAX_MS = 5_000
+/** The longest pause between two attempts to attach again. Short: a local socket is cheap to try, and callers wait. */
+export const RECONNECT_DELAY_MAX_MS = 1_000
 /** How long an attempt to attach may take. */
 export const CONNECT_TIMEOUT_MS = 5_000

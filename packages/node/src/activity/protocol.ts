@@ -20,6 +20,8 @@ import { USAGE_COUNTERS_MAX, WAIT_MS_MAX } from './options.ts'
 
 /** Where a provider's daemon takes messages of requestors. */
 export const PUBLIC_PREFIX = '/public/activity'
+/** Below it exe-units are bound, each under its activity's id. */
+export const EXE_UNIT_PREFIX = '/public/exeunit'
 /** Where exe-units report. */
 export const LOCAL_PREFIX = '/local/activity'
 

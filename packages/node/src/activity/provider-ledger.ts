@@ -3,6 +3,7 @@ import { type ActivityState, type ActivityUsage, fromMs, type NodeId, randomHexI
 import { ActivityError } from './errors.ts'
 import { createLiveness, type Liveness } from './liveness.ts'
 import { ACTIVITIES_PER_AGREEMENT_MAX, type ActivityOptions, ALIVE_MAX, ALIVE_PER_AGREEMENT_MAX } from './options.ts'
+import { returnKey } from './returning.ts'
 import { advance, coverUnresponsive, isTerminated, NEW_STATE } from './state.ts'
 import type { ActivityEvent, ActivityStore } from './store.ts'
 import type { ActivityAgreement, ActivityDeps, ActivityRecord } from './types.ts'
@@ -41,6 +42,7 @@ export function createProviderLedger(deps: ProviderDeps, options: ActivityOption
 
   const changed = (record: Pick<ActivityRecord, 'activityId' | 'ownerId'>) => {
     waits.notify(record.activityId)
+    waits.notify(returnKey(record.activityId))
     waits.notify(monitorKey(record.ownerId))
   }
   const own = (activityId: string): ActivityRecord => {
@@ -102,6 +104,7 @@ export function createProviderLedger(deps: ProviderDeps, options: ActivityOption
     if (isTerminated(record.state)) throw new ActivityError('illegal-state', `activity ${activityId} is Terminated`)
     liveness.watch(activityId, 0)
     if (liveness.report(activityId, usage)) saveUsage(activityId, usage)
+    waits.notify(returnKey(activityId))
     waits.notify(monitorKey(record.ownerId))
   }
   return { liveness, own, agreementOf, insert, changeState, reportUsage, requestDestroy, stateOf, usageOf, changed }

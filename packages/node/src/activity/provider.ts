@@ -5,7 +5,7 @@
 import { type ActivityMonitor, fromMs, type NodeId, type ProviderEvent, type Unregister } from '@emet/core'
 import { ActivityError } from './errors.ts'
 import { type ActivityOptions, EVENTS_MAX } from './options.ts'
-import { withWireErrors } from './protocol.ts'
+import { EXE_UNIT_PREFIX, withWireErrors } from './protocol.ts'
 import { createProviderHandlers } from './provider-handlers.ts'
 import {
   createProviderLedger,
@@ -14,6 +14,7 @@ import {
   type ProviderDeps,
   type ProviderLedger,
 } from './provider-ledger.ts'
+import { createReturnDesk } from './returning.ts'
 import type { ActivityEvent } from './store.ts'
 import type { ActivityAgreement, ActivityRecord, ProviderActivities } from './types.ts'
 
@@ -50,6 +51,7 @@ export function createProviderSide(deps: ProviderDeps, options: ActivityOptions)
         withWireErrors(async (call) => handler(call)),
       )
     })
+    undo.push(bus.route(EXE_UNIT_PREFIX, createReturnDesk(deps, ledger, options.startGraceMs)))
     return () => {
       for (const step of undo) step()
     }
