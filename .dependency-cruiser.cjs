@@ -29,7 +29,12 @@ const modules = order.map((name, at) => ({
 
 module.exports = {
   forbidden: [
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     ...onlyAllowed,
     ...modules,
     {
@@ -45,7 +50,12 @@ module.exports = {
       from: { path: '^packages/provider/src' },
       to: { path: '^packages/exe-unit/src/', pathNot: '/protocol\\.ts$' },
     },
-    { name: 'nothing-imports-cli', severity: 'error', from: { path: '^packages/(?!cli/)' }, to: { path: '^packages/cli/' } },
+    {
+      name: 'nothing-imports-cli',
+      severity: 'error',
+      from: { path: '^packages/(?!cli/)' },
+      to: { path: '^packages/cli/' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -4,13 +4,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const home = join(import.meta.dirname, '..')
-const LIMIT = /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^(?:export )?const ([A-Z][A-Z0-9_]*_(?:MAX|MIN|MAX_[A-Z]+))\s*(?::[^=]+)?= ([^\n]+)/gm
+const LIMIT =
+  /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?^(?:export )?const ([A-Z][A-Z0-9_]*_(?:MAX|MIN|MAX_[A-Z]+))\s*(?::[^=]+)?= ([^\n]+)/gm
 
 export type Limit = { readonly name: string; readonly value: string; readonly file: string; readonly meaning: string }
 
 /** The limits of all packages, by file. */
 export function findLimits(): Limit[] {
-  const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'packages'], { cwd: home })
+  const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'packages'], {
+    cwd: home,
+  })
   return files
     .toString()
     .split('\n')
