@@ -51,7 +51,8 @@ export function finish(child: ChildProcess): Promise<Finished> {
   })
 }
 
-function processesMentioning(text: string): string[] {
+/** Command lines, each after its pid, of the processes that mention a text. */
+export function processesMentioning(text: string): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {

@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from '@emet/api'
 import { type DevChain, devChainEnvironment, startDevChain } from '@emet/contracts/dev-chain'
-import { type Child, createProcesses } from './processes.ts'
+import { type Child, createProcesses, type Processes, type Ready } from './processes.ts'
 
 /** Networks that the chain stands in for. */
 const PAYMENT_NETWORKS = ['hoodi', 'holesky', 'sepolia', 'amoy', 'mainnet', 'polygon'] as const
@@ -48,7 +48,8 @@ export type LocalNetwork = {
   readonly requestor: LocalNode
   readonly providers: readonly LocalNode[]
   readonly relay: { readonly nodeId: string; readonly endpoint: string }
-  readonly pids: readonly number[]
+  /** The processes beside the chain: `relay`, `requestor`, and `provider-1` and `provider-1-agent` and so on. */
+  readonly processes: readonly Child[]
   /** Rejects when a process of the network dies by itself. */
   readonly failure: Promise<never>
   stop(): Promise<void>
@@ -70,7 +71,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
     const chainOptions = { dataDir: join(dir, 'chain'), port: options.chainPort ?? 0, signal }
     const relayChild = processes.start({
       name: 'relay',
-      command: ['relay', 'run', '--data-dir', join(dir, 'relay'), '--net-listen', LOOPBACK, '--net-mdns', 'false'],
+      command: (former) => ['relay', 'run', ...peerFlags(join(dir, 'relay'), former)],
       env: {},
     })
     const [startedChain, relay] = await Promise.all([startDevChain(chainOptions), relayChild.ready])
@@ -79,12 +80,14 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
     const env = { ...devChainEnvironment(chain, PAYMENT_NETWORKS), EMET_NET_BOOTSTRAP: endpoint }
 
     onProgress(`starting ${options.providers} providers and a requestor`)
-    const startNode = (name: string, extra: string[], extraEnv: Record<string, string> = {}): Child =>
-      processes.start({ name, command: nodeCommand(join(dir, name), extra), env: { ...env, ...extraEnv } })
+    const startNode = (name: string, apiUrl?: string, extraEnv: Record<string, string> = {}): Child => {
+      const command = (former?: Ready) => nodeCommand(join(dir, name), apiUrl, former)
+      return processes.start({ name, command, env: { ...env, ...extraEnv } })
+    }
     const key = options.appKey ? { EMET_AUTOCONF_APPKEY: options.appKey } : {}
-    const requestorChild = startNode('requestor', ['--api-url', options.apiUrl ?? 'http://127.0.0.1:0'], key)
+    const requestorChild = startNode('requestor', options.apiUrl, key)
     const names = Array.from({ length: options.providers }, (_, at) => `provider-${at + 1}`)
-    const providerNodes = names.map((name) => startNode(name, ['--api-url', 'http://127.0.0.1:0']))
+    const providerNodes = names.map((name) => startNode(name))
     const agents = names.map(async (name, at) => {
       const node = toNode(name, await (providerNodes[at] as Child).ready)
       await startAgent(processes, join(dir, name), node, at).ready
@@ -103,7 +106,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
       requestor: options.appKey ? { ...requestor, appKey: options.appKey } : requestor,
       providers,
       relay: { nodeId: String(relay['nodeId']), endpoint },
-      pids: [chain.pid, ...processes.children.map(({ pid }) => pid)],
+      processes: processes.children,
       failure: processes.failure,
       stop,
     }
@@ -113,26 +116,27 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   }
 }
 
-const nodeCommand = (dataDir: string, extra: readonly string[]): string[] => [
-  ...['node', 'run', '--data-dir', dataDir, '--net-listen', LOOPBACK, '--net-mdns', 'false'],
+/** A restarted process keeps its port: others know it by that. */
+function peerFlags(dataDir: string, former: Ready | undefined): string[] {
+  const [endpoint] = (former?.['endpoints'] ?? []) as string[]
+  const listen = endpoint?.replace(/\/p2p\/.*$/, '') ?? LOOPBACK
+  return ['--data-dir', dataDir, '--net-listen', listen, '--net-mdns', 'false']
+}
+
+const nodeCommand = (dataDir: string, apiUrl = 'http://127.0.0.1:0', former?: Ready): string[] => [
+  ...['node', 'run', ...peerFlags(dataDir, former), '--api-url', String(former?.['apiUrl'] ?? apiUrl)],
   // A network of one's own need not survive a power cut.
   ...['--durability', 'crash'],
   ...['--payment-cycle-ms', String(PAYMENT_CYCLE_MS), '--payment-gather-ms', String(PAYMENT_GATHER_MS)],
-  ...extra,
 ]
 
-function startAgent(
-  processes: ReturnType<typeof createProcesses>,
-  dataDir: string,
-  node: LocalNode,
-  position: number,
-): Child {
+function startAgent(processes: Processes, dataDir: string, node: LocalNode, position: number): Child {
   const providerDir = join(dataDir, 'provider')
   mkdirSync(providerDir, { recursive: true })
   writeFileSync(join(providerDir, 'presets.json'), JSON.stringify(presetsOf(position)))
   return processes.start({
     name: `${node.name}-agent`,
-    command: [
+    command: () => [
       ...['provider', 'run', '--data-dir', dataDir, '--node-name', node.name, '--api-url', node.apiUrl],
       ...['--min-expiration', '30', '--debit-note-interval', '30'],
     ],
@@ -157,7 +161,7 @@ async function fund({ apiUrl, appKey }: LocalNode, signal: AbortSignal): Promise
   await createClient({ url: apiUrl, appKey }).emet.payment.fund({ body: { network: DEFAULT_NETWORK }, signal })
 }
 
-const toNode = (name: string, ready: Record<string, unknown>): LocalNode => ({
+const toNode = (name: string, ready: Ready): LocalNode => ({
   name,
   nodeId: String(ready['nodeId']),
   apiUrl: String(ready['apiUrl']),

@@ -14,10 +14,13 @@ const STOP_TIMEOUT_MS = 5_000
 /** Lines of a dead child's log that its error quotes. */
 const LOG_LINES_QUOTED = 12
 
+/** What a child said when it was ready. */
+export type Ready = Readonly<Record<string, unknown>>
+
 export type ChildSpec = {
   readonly name: string
-  /** The command and its arguments, as after `emet`. */
-  readonly command: readonly string[]
+  /** The command and its arguments, as after `emet`. `former`: what the process that is replaced said, for its addresses. */
+  readonly command: (former?: Ready) => readonly string[]
   readonly env: Readonly<Record<string, string>>
 }
 
@@ -25,10 +28,12 @@ export type Child = {
   readonly name: string
   readonly pid: number
   /** What the child said when it was ready. */
-  readonly ready: Promise<Record<string, unknown>>
-  /** Resolves when the process is gone. */
-  readonly exited: Promise<number | null>
+  readonly ready: Promise<Ready>
   stop(): Promise<void>
+  /** Ends the process at once, as a crash does. */
+  kill(): Promise<void>
+  /** Starts it again, where it was before, after `kill` or `stop`. Resolves when it is ready. */
+  restart(): Promise<void>
 }
 
 export type ProcessesOptions = { readonly logDir: string; readonly mainFile: string }
@@ -49,7 +54,7 @@ export function createProcesses({ logDir, mainFile }: ProcessesOptions): Process
     children,
     failure,
     start: (spec) => {
-      const child = startChild(spec, join(logDir, `${spec.name}.log`), mainFile, reject)
+      const child = createChild(spec, join(logDir, `${spec.name}.log`), mainFile, reject)
       children.push(child)
       return child
     },
@@ -59,42 +64,74 @@ export function createProcesses({ logDir, mainFile }: ProcessesOptions): Process
   }
 }
 
-function startChild(spec: ChildSpec, logFile: string, mainFile: string, onFailure: (error: CliError) => void): Child {
+type OnFailure = (error: CliError) => void
+
+function createChild(spec: ChildSpec, logFile: string, mainFile: string, onFailure: OnFailure): Child {
+  const begin = (former?: Ready) => startLife(spec, spec.command(former), logFile, mainFile, onFailure)
+  let life = begin()
+  return {
+    name: spec.name,
+    get pid() {
+      return life.pid
+    },
+    get ready() {
+      return life.ready
+    },
+    stop: () => life.end('SIGTERM'),
+    kill: () => life.end('SIGKILL'),
+    restart: async () => {
+      const former = await life.ready
+      life = begin(former)
+      await life.ready
+    },
+  }
+}
+
+/** One process of a child, from its start to its end. */
+type Life = {
+  readonly pid: number
+  readonly ready: Promise<Ready>
+  end(signal: NodeJS.Signals): Promise<void>
+}
+
+function startLife(
+  { name, env }: ChildSpec,
+  command: readonly string[],
+  logFile: string,
+  mainFile: string,
+  onFailure: OnFailure,
+): Life {
   const log = openSync(logFile, 'a')
-  const process_ = spawn(process.execPath, [mainFile, ...spec.command], {
-    env: { ...process.env, ...spec.env, EMET_SUPERVISED: '1' },
+  const process_ = spawn(process.execPath, [mainFile, ...command], {
+    env: { ...process.env, ...env, EMET_SUPERVISED: '1' },
     stdio: ['ignore', log, log, 'ipc'],
   })
   closeSync(log)
-  let isStopping = false
-  const { promise: exited, resolve: resolveExited } = Promise.withResolvers<number | null>()
-  const {
-    promise: ready,
-    resolve: resolveReady,
-    reject: rejectReady,
-  } = Promise.withResolvers<Record<string, unknown>>()
+  let isEnding = false
+  const { promise: exited, resolve: resolveExited } = Promise.withResolvers<void>()
+  const { promise: ready, resolve: resolveReady, reject: rejectReady } = Promise.withResolvers<Ready>()
   ready.catch(() => {})
-  const timer = setTimeout(() => rejectReady(childError(spec.name, 'was not ready in time', logFile)), READY_TIMEOUT_MS)
-  process_.on('message', (message) => resolveReady(message as Record<string, unknown>))
-  process_.on('error', (cause) => rejectReady(childError(spec.name, `could not be started: ${cause.message}`, logFile)))
+  const timer = setTimeout(() => rejectReady(childError(name, 'was not ready in time', logFile)), READY_TIMEOUT_MS)
+  process_.on('message', (message) => resolveReady(message as Ready))
+  process_.on('error', (cause) => rejectReady(childError(name, `could not be started: ${cause.message}`, logFile)))
   process_.on('exit', (code, signal) => {
     clearTimeout(timer)
-    const error = childError(spec.name, `ended unexpectedly (${signal ?? `exit code ${code}`})`, logFile)
+    const error = childError(name, `ended unexpectedly (${signal ?? `exit code ${code}`})`, logFile)
     rejectReady(error)
-    if (!isStopping) onFailure(error)
-    resolveExited(code)
+    if (!isEnding) onFailure(error)
+    resolveExited()
   })
   void ready.then(() => clearTimeout(timer))
-  const stop = async () => {
-    isStopping = true
-    await endProcess(process_, exited)
+  const end = async (signal: NodeJS.Signals) => {
+    isEnding = true
+    await endProcess(process_, signal, exited)
   }
-  return { name: spec.name, pid: process_.pid ?? -1, ready, exited, stop }
+  return { pid: process_.pid ?? -1, ready, end }
 }
 
-async function endProcess(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
+async function endProcess(child: ChildProcess, signal: NodeJS.Signals, exited: Promise<void>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGTERM')
+  child.kill(signal)
   const killer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
   await exited
   clearTimeout(killer)
