@@ -1,73 +1,81 @@
-import {
-  type Agreement,
-  type AgreementOperationEvent,
-  expandProperties,
-  type FlatProperties,
-  type ProviderEvent,
-} from '@emet/core'
+import { hasStatus } from '@emet/api'
+import type { Agreement, AgreementOperationEvent, ProviderEvent } from '@emet/core'
 import { createCapacity } from './capacity.ts'
 import { readConfig, watchConfig } from './config.ts'
 import { ProviderError } from './errors.ts'
 import { followActivities, followAgreements } from './follow.ts'
+import { withdrawLeftOffers } from './offers.ts'
 import { type ProviderOptions, providerOptionsSchema } from './options.ts'
-import { createRental, type Rental, type RentalInput } from './rental.ts'
-import { findUnfinished } from './resume.ts'
+import { createRentals } from './rentals.ts'
+import { findRunning, findUnbilled } from './resume.ts'
+import { untilDone } from './retry.ts'
 import { createShop, type Shop } from './shop.ts'
 import type { ProviderAgent, ProviderDeps } from './types.ts'
+import { createWork } from './work.ts'
 
 /** Stable over restarts, so that a restarted agent hears of its former agreements. (Golem: `appSessionId`.) */
 const SESSION_ID = 'emet-provider'
 /** How long a stop waits for agreements to end and bills to be delivered. What is left goes on at the next start. */
-const STOP_LIMIT_MS = 3_000
+const STOP_LIMIT_MS = 1_500
 
+/** The provider agent. `start()` throws `ProviderError` when there is nothing to sell or nowhere to be paid. */
 export function createProviderAgent(deps: ProviderDeps, given: ProviderOptions): ProviderAgent {
   const { client, clock, logger, machine, folder } = deps
   const options = providerOptionsSchema.parse(given)
   const life = new AbortController()
   const { signal } = life
-  const rentals = new Map<string, Rental>()
   const capacity = createCapacity(options.negotiation.maxSimultaneousAgreements)
-  const loops = new Set<Promise<void>>()
+  const rentals = createRentals(deps, options, capacity, signal)
+  const work = createWork(logger, signal)
   let nodeId = ''
   let shop: Shop | undefined
   let stopWatching = () => {}
 
-  const adopt = (agreement: Agreement, past: RentalInput['past'] = []): Rental => {
-    const { agreementId } = agreement
+  /** A requestor may ask for an activity, or end the agreement, before the answer to our approval has reached us. */
+  const findRental = async (agreementId: string) => {
     const known = rentals.get(agreementId)
     if (known) return known
-    const expandedAgreement = expandAgreement(agreement)
-    const rental = createRental(deps, options, { agreement, expandedAgreement, past, signal })
-    rentals.set(agreementId, rental)
-    void rental.over.then(() => capacity.free(agreementId))
-    void rental.finished.then(() => rentals.delete(agreementId))
-    return rental
+    const agreement = await untilDone(deps, 'look at an agreement', { pauseMs: options.retryMs }, signal, () =>
+      client.market.getAgreement({ params: { agreementId }, signal }).catch((error) => {
+        if (hasStatus(error, 400, 404)) return undefined
+        throw error
+      }),
+    )
+    const isOurs = agreement?.state === 'Approved' && agreement.offer.providerId === nodeId
+    return isOurs ? rentals.adopt(agreement) : undefined
   }
-  const onAgreementEvent = (event: AgreementOperationEvent) => {
-    if (event.eventType !== 'AgreementTerminatedEvent' || event.terminator !== 'Requestor') return
-    rentals.get(event.agreementId)?.terminatedByRequestor()
+  const onAgreementEvent = async (event: AgreementOperationEvent) => {
+    const { agreementId } = event
+    if (event.eventType === 'AgreementApprovedEvent') await findRental(agreementId)
+    if (event.eventType !== 'AgreementTerminatedEvent') return
+    rentals.ended(agreementId, event.terminator === 'Requestor' ? 'requestor' : 'provider')
   }
   const onActivityEvent = async ({ activityId, agreementId, eventType }: ProviderEvent) => {
-    const rental = rentals.get(agreementId) ?? (await findApproved(agreementId))
+    const rental = await findRental(agreementId)
     if ('DestroyActivity' in eventType) rental?.destroyActivity(activityId)
     else rental?.createActivity(activityId)
   }
-  /** A requestor may ask for an activity before the answer to our approval has reached us. */
-  const findApproved = async (agreementId: string): Promise<Rental | undefined> => {
-    const agreement = await client.market.getAgreement({ params: { agreementId }, signal }).catch(() => undefined)
-    if (agreement?.state !== 'Approved' || agreement.offer.providerId !== nodeId) return undefined
-    capacity.take(agreementId)
-    return adopt(agreement)
+  const goOn = async () => {
+    const { running, since } = await findRunning(deps, signal)
+    for (const { agreement, history } of running) {
+      const { agreementId } = agreement
+      logger.info('an agreement goes on', { agreementId, activities: history.activities.length })
+      rentals.adopt(agreement, history)
+    }
+    const follow = { sessionId: SESSION_ID, since, signal }
+    work.track('agreement events', followAgreements(deps, options, follow, onAgreementEvent))
+    work.track('activity events', followActivities(deps, options, follow, onActivityEvent))
+    work.track('bills of ended agreements', billEnded())
   }
-  const loop = (what: string, running: Promise<void>) => {
-    const guarded: Promise<void> = running
-      .catch((error) => {
-        if (!signal.aborted) logger.error('the provider has stopped listening', { what, error })
-      })
-      .finally(() => loops.delete(guarded))
-    loops.add(guarded)
+  const billEnded = async () => {
+    const unbilled = await untilDone(deps, 'look for unbilled agreements', { pauseMs: options.retryMs }, signal, () =>
+      findUnbilled(deps, signal),
+    )
+    for (const { agreement, history } of unbilled) {
+      logger.info('an ended agreement is billed', { agreementId: agreement.agreementId })
+      rentals.adopt(agreement, history)
+    }
   }
-
   const start = async () => {
     const config = readConfig(folder, machine)
     nodeId = (await client.root.getMe({ signal })).identity
@@ -76,41 +84,34 @@ export function createProviderAgent(deps: ProviderDeps, given: ProviderOptions):
     if (runtimes.length === 0) {
       throw new ProviderError('nothing-to-sell', 'no runtime passes its self-test on this machine; the log says why')
     }
-    const unfinished = await findUnfinished(deps, signal)
-    for (const { agreement, past } of unfinished.rentals) {
-      logger.info('an agreement goes on', { agreementId: agreement.agreementId, endedActivities: past.length })
-      capacity.take(agreement.agreementId)
-      adopt(agreement, past)
-    }
-    const follow = { sessionId: SESSION_ID, since: unfinished.since, signal }
-    loop('agreement events', followAgreements(deps, options, follow, onAgreementEvent))
-    loop('activity events', followActivities(deps, options, follow, onActivityEvent))
-    const onApproved = (agreement: Agreement) => void adopt(agreement)
+    await withdrawLeftOffers(deps)
+    await goOn()
+    const onApproved = (agreement: Agreement) => void rentals.adopt(agreement)
     shop = createShop(deps, options, { sessionId: SESSION_ID, runtimes, accounts, capacity, onApproved, signal })
     shop.arrange(config)
     stopWatching = watchConfig(folder, machine, logger, (changed) => shop?.arrange(changed))
   }
   const stop = async () => {
     stopWatching()
+    const limit = new AbortController()
+    const isLate = clock.sleep(STOP_LIMIT_MS, limit.signal).catch(() => {})
     const closed = shop?.close()
-    for (const rental of rentals.values()) rental.break('Shutdown', 'the provider shuts down')
-    const finished = Promise.all([closed, ...[...rentals.values()].map((rental) => rental.finished)])
-    await Promise.race([finished, clock.sleep(STOP_LIMIT_MS)])
-    life.abort()
-    await Promise.all([closed, ...loops])
+    await Promise.race([isLate, Promise.all([closed, rentals.shutDown()])])
+    limit.abort()
+    await rentals.kill()
+    life.abort(new Error('the provider has stopped'))
+    await Promise.all([closed, rentals.finished(), work.settled()])
+    if (shop) await withdrawLeftOffers(deps).catch(() => {})
   }
   return {
-    start,
+    start: () =>
+      start().catch(async (error) => {
+        life.abort(error)
+        await Promise.all([shop?.close(), rentals.finished(), work.settled()])
+        throw error
+      }),
     stop,
-    status: () => ({
-      nodeId,
-      presets: shop?.presets() ?? [],
-      rentals: [...rentals.values()].map(({ agreementId, state, activities }) => ({
-        agreementId,
-        state: state.kind,
-        activities,
-      })),
-    }),
+    status: () => ({ nodeId, presets: shop?.presets() ?? [], rentals: rentals.list() }),
   }
 }
 
@@ -130,16 +131,6 @@ async function findAccounts(
   throw new ProviderError(
     'no-payment-platform',
     `the daemon has no account ${account} on ${where}; see \`emet payment status\``,
+    { account, wanted },
   )
-}
-
-/** Exe-units read the agreement as one tree, its properties expanded. (Golem: `agreement.json`.) */
-function expandAgreement({ agreementId, demand, offer, validTo }: Agreement): unknown {
-  const expand = (properties: Record<string, unknown>) => expandProperties(properties as FlatProperties)
-  return {
-    agreementId,
-    validTo,
-    demand: { ...demand, properties: expand(demand.properties) },
-    offer: { ...offer, properties: expand(offer.properties) },
-  }
 }

@@ -3,6 +3,8 @@ export interface Capacity {
   readonly taken: number
   /** Takes a place, unless all are taken. Taking the same one twice is one. */
   take(agreementId: string): boolean
+  /** Takes a place for an agreement that is signed already, even when there is none left. */
+  hold(agreementId: string): void
   free(agreementId: string): void
   onFreed(listener: () => void): () => void
 }
@@ -19,6 +21,7 @@ export function createCapacity(places: number): Capacity {
       holders.add(agreementId)
       return true
     },
+    hold: (agreementId) => void holders.add(agreementId),
     free: (agreementId) => {
       if (holders.delete(agreementId)) for (const listener of listeners) listener()
     },

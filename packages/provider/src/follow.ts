@@ -1,3 +1,4 @@
+import { hasStatus } from '@emet/api'
 import type { AgreementOperationEvent, InstantUs, ProviderEvent } from '@emet/core'
 import type { ParsedProviderOptions } from './options.ts'
 import { untilDone } from './retry.ts'
@@ -8,46 +9,56 @@ const EVENTS_AT_ONCE = 100
 export type FollowInput = { readonly sessionId: string; readonly since: InstantUs; readonly signal: AbortSignal }
 
 /** Hands on every event of our agreements after `since`, until the signal aborts. */
-export async function followAgreements(
+export function followAgreements(
   deps: ProviderDeps,
   options: ParsedProviderOptions,
-  { sessionId, since, signal }: FollowInput,
-  onEvent: (event: AgreementOperationEvent) => void,
+  input: FollowInput,
+  onEvent: (event: AgreementOperationEvent) => Promise<void>,
 ): Promise<void> {
-  let afterTimestamp = since
-  for (;;) {
-    const query = { timeout: options.pollSec, maxEvents: EVENTS_AT_ONCE, afterTimestamp, appSessionId: sessionId }
-    const events = await untilDone(deps, 'agreement events', options.retryMs, signal, () =>
-      deps.client.market.getAgreementEvents({ query, signal }),
-    )
-    for (const event of events) {
-      onEvent(event)
-      afterTimestamp = event.eventDate
-    }
+  const { sessionId: appSessionId, signal } = input
+  const poll = (afterTimestamp: InstantUs) => {
+    const query = { timeout: options.pollSec, maxEvents: EVENTS_AT_ONCE, afterTimestamp, appSessionId }
+    return deps.client.market.getAgreementEvents({ query, signal })
   }
+  return follow(deps, options, input, 'agreement events', poll, onEvent)
 }
 
 /** Hands on every request for an activity after `since`, until the signal aborts. */
-export async function followActivities(
+export function followActivities(
   deps: ProviderDeps,
   options: ParsedProviderOptions,
-  { since, signal }: Omit<FollowInput, 'sessionId'>,
+  input: FollowInput,
   onEvent: (event: ProviderEvent) => Promise<void>,
 ): Promise<void> {
-  let afterTimestamp = since
-  for (;;) {
+  const { signal } = input
+  const poll = (afterTimestamp: InstantUs) => {
     const query = { timeout: options.pollSec, maxEvents: EVENTS_AT_ONCE, afterTimestamp }
-    const events = await untilDone(deps, 'activity events', options.retryMs, signal, () =>
-      deps.client.activity
-        .getProviderEvents({ query, signal })
-        // Golem wire: 408 means that there is nothing yet.
-        .catch((error) => (isTimeout(error) ? [] : Promise.reject(error))),
-    )
+    // Golem wire: 408 means that there is nothing yet.
+    return deps.client.activity.getProviderEvents({ query, signal }).catch((error): ProviderEvent[] => {
+      if (hasStatus(error, 408)) return []
+      throw error
+    })
+  }
+  return follow(deps, options, input, 'activity events', poll, onEvent)
+}
+
+/** One event that cannot be handled does not hold up the others. */
+async function follow<Event extends { readonly eventDate: InstantUs }>(
+  deps: ProviderDeps,
+  { retryMs }: ParsedProviderOptions,
+  { since, signal }: FollowInput,
+  what: string,
+  poll: (afterTimestamp: InstantUs) => Promise<Event[]>,
+  onEvent: (event: Event) => Promise<void>,
+): Promise<void> {
+  for (let cursor = since; ; ) {
+    const events = await untilDone(deps, what, { pauseMs: retryMs }, signal, () => poll(cursor))
     for (const event of events) {
-      await onEvent(event)
-      afterTimestamp = event.eventDate
+      await onEvent(event).catch((error) => {
+        signal.throwIfAborted()
+        deps.logger.error('an event could not be handled', { what, event, error })
+      })
+      cursor = event.eventDate
     }
   }
 }
-
-const isTimeout = (error: unknown): boolean => error instanceof Error && 'status' in error && error.status === 408

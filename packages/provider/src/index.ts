@@ -1,6 +1,6 @@
 /**
  * The provider agent: sells the machine over the daemon's REST API. See `types.ts` for what flows, `negotiation/` for
- * whom it serves, `bills.ts` for how it is paid.
+ * whom it serves, `rental.ts` for one agreement, `debit-notes.ts` for how it is paid, `resume.ts` for restarts.
  */
 export { createProviderAgent } from './agent.ts'
 export { type ConfigFolder, type ConfigName, type ProviderConfig, readConfig, writeConfig } from './config.ts'

@@ -1,11 +1,13 @@
-import { fromMs, type Invoice } from '@emet/core'
+import { fromMs, type InstantUs, type Invoice } from '@emet/core'
 import { INVOICE_DUE_SEC } from './billing.ts'
-import type { ParsedProviderOptions } from './options.ts'
+import { DELIVERY_PATIENCE, type ParsedProviderOptions } from './options.ts'
 import { untilDone } from './retry.ts'
 import type { ProviderDeps } from './types.ts'
 
 export type InvoiceInput = {
   readonly agreementId: string
+  /** When the agreement was made: no invoice of it is older. */
+  readonly madeAt: InstantUs
   readonly activityIds: readonly string[]
   readonly amount: bigint
   readonly paymentTimeoutSec: number | undefined
@@ -19,19 +21,20 @@ export async function deliverInvoice(
   signal: AbortSignal,
 ): Promise<void> {
   const { client, logger } = deps
-  const invoice = await untilDone(deps, 'invoice', retryMs, signal, () => issueOnce(deps, input, signal))
+  const patience = { pauseMs: retryMs }
+  const invoice = await untilDone(deps, 'invoice', patience, signal, () => issueOnce(deps, input, signal))
   const { agreementId, invoiceId, amount } = invoice
   if (invoice.status !== 'ISSUED') return
-  await untilDone(deps, 'delivery of the invoice', retryMs, signal, () =>
+  await untilDone(deps, 'delivery of the invoice', { ...patience, ...DELIVERY_PATIENCE }, signal, () =>
     client.payment.sendInvoice({ params: { invoiceId }, query: {}, signal }),
   )
   logger.info('an invoice was delivered', { agreementId, invoiceId, amount })
 }
 
 async function issueOnce({ client, clock }: ProviderDeps, input: InvoiceInput, signal: AbortSignal): Promise<Invoice> {
-  const { agreementId, activityIds, amount, paymentTimeoutSec } = input
-  const all = await client.payment.listInvoices({ query: {}, signal })
-  const existing = all.find((invoice) => invoice.agreementId === agreementId)
+  const { agreementId, madeAt, activityIds, amount, paymentTimeoutSec } = input
+  const all = await client.payment.listInvoices({ query: { afterTimestamp: madeAt }, signal })
+  const existing = all.find((invoice) => invoice.agreementId === agreementId && invoice.status !== 'CANCELLED')
   if (existing) return existing
   const paymentDueDate = fromMs(clock.nowMs() + (paymentTimeoutSec ?? INVOICE_DUE_SEC) * 1000)
   return client.payment.issueInvoice({

@@ -28,11 +28,16 @@ export type OfferInput = {
   readonly terms: NegotiationOptions
 }
 
+/** The usage counters that a runtime measures. */
+export function measuredCounters({ properties }: OfferTemplate): readonly string[] {
+  const vector = properties['golem.com.usage.vector']
+  return Array.isArray(vector) ? vector.filter((counter) => typeof counter === 'string') : []
+}
+
 /** The body of `POST /offers`. (Golem: property names of the standard; protocol version 3 = we can be paid from deposits.) */
 export function buildOffer(input: OfferInput): { properties: FlatProperties; constraints: string } {
   const { preset, template, runtime, machine, profile, terms } = input
-  const supported = (template.properties['golem.com.usage.vector'] as string[] | undefined) ?? []
-  const vector = usageVector(preset, supported)
+  const vector = usageVector(preset, measuredCounters(template))
   const accounts = Object.entries(input.accounts).map(([platform, address]) => [platformAddress(platform), address])
   const properties = {
     'golem.inf.cpu.architecture': machine.architecture,

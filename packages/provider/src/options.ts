@@ -1,6 +1,10 @@
 import { z } from 'zod'
 import { negotiationOptionsSchema } from './negotiation/options.ts'
 
+/** How patiently bills are delivered to a requestor that does not answer. What is left goes on at the next start. */
+export const DELIVERY_PATIENCE = { pauseMsMax: 10 * 60_000, giveUpMs: 24 * 3_600_000 } as const
+
+/** How the agent behaves, beside the terms of negotiation. All have defaults. */
 export const providerOptionsSchema = z.object({
   /** Shown to requestors; default: the file's, else `emet-provider`. */
   nodeName: z.string().min(1).max(200).optional(),

@@ -1,19 +1,22 @@
+import { hasStatus } from '@emet/api'
 import type { Agreement, NodeId, OfferEvent, Proposal } from '@emet/core'
 import type { Capacity } from './capacity.ts'
 import { createNegotiator, type Negotiator, type Verdict } from './negotiation/negotiator.ts'
 import type { FlatProperties } from './negotiation/types.ts'
+import { withdrawOffer } from './offers.ts'
 import type { ParsedProviderOptions } from './options.ts'
 import { untilDone } from './retry.ts'
 import type { Rules } from './rules.ts'
 import type { ProviderDeps } from './types.ts'
+import { createWork, type Work } from './work.ts'
 
 /** Counter-proposals of ours that are remembered, for each offer. */
 const OWN_PROPOSALS_MAX = 1_000
 /** Demands that were turned down for now and are answered again when a place is free, for each offer. */
 const POSTPONED_MAX = 100
 const EVENTS_AT_ONCE = 20
-/** How long the withdrawal of an offer may take while the agent stops. */
-const WITHDRAW_TIMEOUT_MS = 2_000
+/** Events of one offer that are handled at the same time; then no more are fetched. */
+const HANDLED_AT_ONCE_MAX = 40
 
 export type OfferBody = { readonly properties: FlatProperties; readonly constraints: string }
 
@@ -25,6 +28,8 @@ export type SalesInput = {
   readonly sessionId: string
   readonly capacity: Capacity
   readonly onApproved: (agreement: Agreement) => void
+  /** Aborts when the agent ends. An approval under way outlives the offer that it came from. */
+  readonly life: AbortSignal
 }
 
 /** Publishes one offer and negotiates over it until the signal aborts; then the offer is withdrawn. */
@@ -34,19 +39,23 @@ export async function sell(
   input: SalesInput,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
+  const patience = { pauseMs: options.retryMs }
+  for (;;) {
     const body = input.offer()
-    const subscriptionId = await untilDone(deps, 'publication of an offer', options.retryMs, signal, () =>
-      deps.client.market.createOffer({ body, signal }),
+    const subscriptionId = await untilDone(deps, 'publication of an offer', patience, signal, () =>
+      // Not broken off when the offer is to go: then nobody would know it, to withdraw it.
+      deps.client.market.createOffer({ body, signal: input.life }),
     )
     deps.logger.info('an offer was published', { preset: input.preset, offerId: subscriptionId })
     const negotiate = createNegotiator(options.negotiation, input.rules)
-    const memory = { own: new Map(), postponed: new Map() }
+    const memory = { own: new Map(), postponed: new Map(), work: createWork(deps.logger, signal) }
     try {
       await serveOffer({ deps, options, input, subscriptionId, body, negotiate, signal, ...memory })
     } finally {
-      if (signal.aborted) await withdraw(deps, subscriptionId)
+      if (signal.aborted) await withdrawOffer(deps, subscriptionId)
+      await memory.work.settled()
     }
+    await deps.clock.sleep(options.retryMs, signal)
   }
 }
 
@@ -61,23 +70,26 @@ type Sale = {
   /** Our proposals by id, to negotiate on from where we stand. */
   readonly own: Map<string, FlatProperties>
   readonly postponed: Map<string, Proposal>
+  readonly work: Work
   readonly signal: AbortSignal
 }
 
 /** Returns when the offer has expired, so that it is published anew. */
 async function serveOffer(sale: Sale): Promise<void> {
-  const { deps, options, input, subscriptionId, signal } = sale
+  const { deps, options, input, subscriptionId, work, signal } = sale
   const query = { timeout: options.pollSec, maxEvents: EVENTS_AT_ONCE }
   const stopListening = input.capacity.onFreed(() => answerPostponed(sale))
   try {
     for (;;) {
-      const events = await untilDone(deps, 'events of an offer', options.retryMs, signal, () =>
+      const events = await untilDone(deps, 'events of an offer', { pauseMs: options.retryMs }, signal, () =>
         deps.client.market
           .getOfferEvents({ params: { subscriptionId }, query, signal })
-          .catch((error) => (isGone(error) ? undefined : Promise.reject(error))),
+          .catch((error) => (hasStatus(error, 404) ? undefined : Promise.reject(error))),
       )
       if (!events) return
-      await Promise.all(events.map((event) => handle(sale, event)))
+      // A requestor that answers slowly does not hold up the others.
+      for (const event of events) work.track('an event of an offer', handle(sale, event))
+      while (work.size >= HANDLED_AT_ONCE_MAX) await work.oneDone()
     }
   } finally {
     stopListening()
@@ -90,7 +102,9 @@ async function handle(sale: Sale, event: OfferEvent): Promise<void> {
     if (event.eventType === 'AgreementEvent') await decide(sale, event.agreement)
   } catch (error) {
     if (sale.signal.aborted) return
-    sale.deps.logger.warn('an event of an offer could not be handled', { eventType: event.eventType, error })
+    // The other side, or time, has made an end of it meanwhile.
+    const level = hasStatus(error, 404, 410) ? 'debug' : 'warn'
+    sale.deps.logger[level]('an event of an offer could not be handled', { eventType: event.eventType, error })
   }
 }
 
@@ -113,18 +127,30 @@ async function answer(sale: Sale, proposal: Proposal): Promise<void> {
 }
 
 async function decide(sale: Sale, agreement: Agreement): Promise<void> {
-  const { deps, options, input, signal } = sale
+  const { deps, options, input } = sale
   const { agreementId, demand } = agreement
+  const { life: signal } = input
   const no = objection(sale, agreement)
   if (no) {
+    deps.logger.info('an agreement was turned down', { agreementId, reason: no.message })
     await deps.client.market.rejectAgreement({ params: { agreementId }, body: no, signal })
     return
   }
+  const query = { appSessionId: input.sessionId, timeout: options.approveTimeoutSec }
+  let failure: unknown
   try {
-    const query = { appSessionId: input.sessionId, timeout: options.approveTimeoutSec }
     await deps.client.market.approveAgreement({ params: { agreementId }, query, signal })
+  } catch (error) {
+    failure = error
+  }
+  try {
+    // Whatever the answer was, or if there was none: what the daemon has written down counts.
+    const now = await untilDone(deps, 'look at an agreement', { pauseMs: options.retryMs }, signal, () =>
+      deps.client.market.getAgreement({ params: { agreementId }, signal }),
+    )
+    if (failure !== undefined && now.state !== 'Approved') throw failure
     deps.logger.info('an agreement was approved', { agreementId, requestorId: demand.requestorId })
-    input.onApproved(await deps.client.market.getAgreement({ params: { agreementId }, signal }))
+    input.onApproved(now)
   } catch (error) {
     input.capacity.free(agreementId)
     throw error
@@ -153,25 +179,27 @@ async function ourLast(sale: Sale, previousId: string | undefined): Promise<Flat
   return (await deps.client.market.getOfferProposal({ params, signal })).properties
 }
 
+/** A place is free: demands that were turned down for now get an offer after all; the others go on waiting. */
 function answerPostponed(sale: Sale): void {
-  const again = [...sale.postponed.values()]
-  sale.postponed.clear()
-  for (const proposal of again) {
-    answer(sale, proposal).catch((error) => sale.deps.logger.debug('a late answer failed', { error }))
-  }
+  for (const [proposalId, proposal] of sale.postponed)
+    sale.work.track('a late answer', answerLate(sale, proposalId, proposal))
 }
 
-async function withdraw({ client, logger }: ProviderDeps, subscriptionId: string): Promise<void> {
+async function answerLate(sale: Sale, proposalId: string, proposal: Proposal): Promise<void> {
+  const offer = await ourLast(sale, proposal.prevProposalId)
+  const verdict = judge(sale, proposal.properties, offer, proposal.issuerId)
+  if (verdict.kind === 'reject' && !verdict.isFinal) return
+  if (!sale.postponed.delete(proposalId)) return
+  if (verdict.kind === 'reject') return
   try {
-    await client.market.deleteOffer({ params: { subscriptionId }, signal: AbortSignal.timeout(WITHDRAW_TIMEOUT_MS) })
+    await answer(sale, proposal)
   } catch (error) {
-    logger.debug('an offer could not be withdrawn; it will expire', { offerId: subscriptionId, error })
+    if (sale.signal.aborted) return
+    sale.deps.logger.debug('a demand that was turned down for now is gone', { proposalId, error })
   }
 }
 
 const refusal = (message: string, isFinal: boolean) => ({ message, 'golem.proposal.rejection.is-final': isFinal })
-
-const isGone = (error: unknown): boolean => error instanceof Error && 'status' in error && error.status === 404
 
 function remember<T>(map: Map<string, T>, key: string, value: T, max: number): void {
   map.set(key, value)

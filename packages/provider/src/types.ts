@@ -26,6 +26,8 @@ export interface RunningUnit {
   readonly exited: Promise<UnitExit>
   /** Asks it to end, then insists. Resolves when the process is gone. */
   stop(): Promise<void>
+  /** Ends it at once, with all that it has started. */
+  kill(): Promise<void>
 }
 
 export type LaunchRequest = {
@@ -46,8 +48,44 @@ export interface ExeUnits {
   find(activityId: string, agreementId: string): RunningUnit | undefined
 }
 
+/** As much of the daemon as the agent uses. */
+export type ProviderClient = {
+  readonly root: Pick<Client['root'], 'getMe'>
+  readonly market: Pick<
+    Client['market'],
+    | 'listAgreements'
+    | 'getAgreement'
+    | 'getAgreementEvents'
+    | 'terminateAgreement'
+    | 'createOffer'
+    | 'listOffers'
+    | 'deleteOffer'
+    | 'getOfferEvents'
+    | 'getOfferProposal'
+    | 'counterDemandProposal'
+    | 'rejectDemandProposal'
+    | 'approveAgreement'
+    | 'rejectAgreement'
+  >
+  readonly activity: Pick<
+    Client['activity'],
+    'listActivities' | 'getState' | 'setState' | 'getUsage' | 'getProviderEvents'
+  >
+  readonly payment: Pick<
+    Client['payment'],
+    | 'getProviderAccounts'
+    | 'listDebitNotes'
+    | 'getDebitNote'
+    | 'issueDebitNote'
+    | 'sendDebitNote'
+    | 'listInvoices'
+    | 'issueInvoice'
+    | 'sendInvoice'
+  >
+}
+
 export type ProviderDeps = {
-  readonly client: Client
+  readonly client: ProviderClient
   readonly exeUnits: ExeUnits
   readonly folder: ConfigFolder
   readonly machine: Machine

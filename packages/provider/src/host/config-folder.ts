@@ -26,10 +26,12 @@ export function createConfigFolder(clock: Clock, folder: string): ConfigFolder {
     watch: (listener) => {
       let cancel = () => {}
       const watcher = watch(folder, (_event, name) => {
-        if (!name?.endsWith('.json')) return
+        if (name !== null && !name.endsWith('.json')) return
         cancel()
         cancel = clock.setTimer(QUIET_MS, listener)
       })
+      // A folder that is removed while we watch leaves the last configuration in force.
+      watcher.on('error', () => {})
       watcher.unref()
       return () => {
         cancel()

@@ -17,7 +17,8 @@ export function readMachine(folder: string): Machine {
     cpuVendor: info('vendor_id') ?? 'unknown',
     cpuCores: Math.max(1, Math.min(threads, Number(info('cpu cores') ?? threads))),
     cpuThreads: threads,
-    memGib: totalmem() / GIB,
+    // In a container the limit of its control group counts.
+    memGib: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY) / GIB,
     freeStorageGib: (disk.bavail * disk.bsize) / GIB,
   }
 }

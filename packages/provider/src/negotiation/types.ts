@@ -18,7 +18,7 @@ export type NegotiationInput = {
   readonly offer: FlatProperties
   readonly requestorId: NodeId
   readonly nowMs: number
-  /** When we published the offer's first form: terms can only be moved from there. */
+  /** Agreements that hold a place now. */
   readonly activeAgreements: number
 }
 
