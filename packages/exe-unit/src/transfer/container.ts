@@ -79,7 +79,7 @@ export async function writeRegular(
   await unlink(folder.entry(part)).catch(() => {})
   const file = await open(folder.entry(part), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
   try {
-    for await (const chunk of bytes) await writeAll(file, chunk)
+    await writeEach(file, bytes)
     await file.close()
     await rename(folder.entry(part), folder.entry(name))
   } catch (error) {
@@ -91,11 +91,37 @@ export async function writeRegular(
 
 /** Reads an open file from `offset` to its end. */
 export async function* readHandle(file: FileHandle, offset: number): AsyncIterable<Uint8Array> {
-  for (let at = offset; ; ) {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES), 0, CHUNK_BYTES, at)
-    if (bytesRead === 0) return
-    at += bytesRead
-    yield buffer.subarray(0, bytesRead)
+  // The next piece is read while the one before is used.
+  const read = (at: number) => file.read(Buffer.allocUnsafeSlow(CHUNK_BYTES), 0, CHUNK_BYTES, at)
+  let at = offset
+  let next = read(at)
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await next
+      if (bytesRead === 0) return
+      at += bytesRead
+      next = read(at)
+      // Whoever waits for it sees the failure.
+      next.catch(() => {})
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    // The file must not be closed under a read.
+    await next.catch(() => {})
+  }
+}
+
+/** Writes one piece while the next one comes. */
+async function writeEach(file: FileHandle, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  let writing = Promise.resolve()
+  try {
+    for await (const chunk of bytes) {
+      await writing
+      writing = writeAll(file, chunk)
+      writing.catch(() => {})
+    }
+  } finally {
+    await writing
   }
 }
 

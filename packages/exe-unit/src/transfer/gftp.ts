@@ -2,11 +2,10 @@
  * GFTP over the bus. Golem wire: `/transfer/net/<node>/gftp/<name>/{GetMetadata,GetChunk,UploadChunk,UploadFinished}`,
  * chunks of 40 960 bytes, several under way; the name of a published file is its sha3-256 in hex.
  */
-import { createHash } from 'node:crypto'
 import { type Bus, BusError } from '@emet/bus'
 import { z } from 'zod'
 import { ExeUnitError } from '../errors.ts'
-import type { Sink, Source } from './types.ts'
+import type { Source } from './types.ts'
 import type { Place } from './url.ts'
 
 /** Golem wire. */
@@ -16,9 +15,9 @@ export const GFTP_DOWNLOADS_MAX = 12
 /** Chunks sent and not yet confirmed. */
 export const GFTP_UPLOADS_MAX = 3
 /** How long one chunk may take. */
-const CHUNK_MS_MAX = 60_000
+export const CHUNK_MS_MAX = 60_000
 
-type GftpPlace = Extract<Place, { kind: 'gftp' }>
+export type GftpPlace = Extract<Place, { kind: 'gftp' }>
 
 const metadataSchema = z.object({ fileSize: z.union([z.number(), z.bigint()]).transform(Number) })
 const chunkSchema = z.object({
@@ -28,8 +27,8 @@ const chunkSchema = z.object({
 
 const addressOf = (place: GftpPlace) => `/transfer/net/${place.nodeId}/gftp/${place.name}`
 
-/** A file that another node publishes. */
-export function gftpSource(bus: Bus, place: GftpPlace): Source {
+/** A file that another node publishes, by messages. */
+export function messageSource(bus: Bus, place: GftpPlace): Source {
   const call = async <S extends z.ZodType>(message: string, body: unknown, schema: S, signal: AbortSignal) => {
     const reply = await bus.call(`${addressOf(place)}/${message}`, body, { signal, timeoutMs: CHUNK_MS_MAX })
     const parsed = schema.safeParse(reply)
@@ -69,31 +68,35 @@ export function gftpSource(bus: Bus, place: GftpPlace): Source {
   }
 }
 
-/** A slot that another node has opened for an upload. */
-export function gftpSink(bus: Bus, place: GftpPlace): Sink {
-  const call = (message: string, body: unknown, signal: AbortSignal) =>
-    bus.call(`${addressOf(place)}/${message}`, body, { signal, timeoutMs: CHUNK_MS_MAX })
-  return {
-    write: async (bytes, _size, signal) => {
-      const hash = createHash('sha3-256')
-      const underWay = new Set<Promise<unknown>>()
-      let offset = 0
-      for await (const content of rechunk(bytes, GFTP_CHUNK_BYTES)) {
-        hash.update(content)
-        const sent = call('UploadChunk', { chunk: { offset, content } }, signal)
-        underWay.add(sent)
-        sent.then(
-          () => underWay.delete(sent),
-          () => {},
-        )
-        offset += content.length
-        if (underWay.size >= GFTP_UPLOADS_MAX) await Promise.race(underWay)
-      }
-      await Promise.all(underWay)
-      await call('UploadFinished', { hash: hash.digest('hex') }, signal)
-    },
+/** Sends bytes to a slot that another node has opened, by messages. */
+export async function sendByMessages(
+  bus: Bus,
+  place: GftpPlace,
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const underWay = new Set<Promise<unknown>>()
+  let offset = 0
+  for await (const content of rechunk(bytes, GFTP_CHUNK_BYTES)) {
+    const sent = callSlot(bus, place, 'UploadChunk', { chunk: { offset, content } }, signal)
+    underWay.add(sent)
+    sent.then(
+      () => underWay.delete(sent),
+      () => {},
+    )
+    offset += content.length
+    if (underWay.size >= GFTP_UPLOADS_MAX) await Promise.race(underWay)
   }
+  await Promise.all(underWay)
 }
+
+/** Says that everything has been sent. The other node checks the hash. */
+export async function finishUpload(bus: Bus, place: GftpPlace, sha3: string, signal: AbortSignal): Promise<void> {
+  await callSlot(bus, place, 'UploadFinished', { hash: sha3 }, signal)
+}
+
+const callSlot = (bus: Bus, place: GftpPlace, message: string, body: unknown, signal: AbortSignal) =>
+  bus.call(`${addressOf(place)}/${message}`, body, { signal, timeoutMs: CHUNK_MS_MAX })
 
 /** The same bytes in pieces of `size`, the last one shorter. */
 export async function* rechunk(bytes: AsyncIterable<Uint8Array>, size: number): AsyncIterable<Uint8Array> {

@@ -5,7 +5,7 @@ import { ExeUnitError } from '../errors.ts'
 import { folderSink, folderSource, parseFormat } from './archive.ts'
 import { createImageCache } from './cache.ts'
 import { containerSink, containerSource } from './container.ts'
-import { gftpSink, gftpSource } from './gftp.ts'
+import { gftpSink, gftpSource } from './daemon.ts'
 import { httpSink, httpSource } from './http.ts'
 import type { ProgressListener, Sink, Source, TransferContext, TransferSpec, Transfers } from './types.ts'
 import { type ExpectedHash, type Location, type Place, parseLocation } from './url.ts'
@@ -40,18 +40,18 @@ type Copy = {
 }
 
 export function createTransfers(deps: TransfersDeps, options: TransfersOptions): Transfers {
-  const { bus, clock, logger } = deps
+  const { clock, logger } = deps
   const cache = createImageCache(deps, { folder: options.cacheDir, bytesMax: options.cacheBytesMax })
 
   const outsideSource = (place: Exclude<Place, { kind: 'container' }>): Source =>
-    place.kind === 'gftp' ? gftpSource(bus, place) : httpSource(place.url, options)
+    place.kind === 'gftp' ? gftpSource(deps, place) : httpSource(place.url, options)
   const sourceOf = ({ place }: Location, spec: TransferSpec, { volumes }: TransferContext): Source => {
     if (place.kind !== 'container') return outsideSource(place)
     if (spec.format === undefined) return containerSource(place.path, volumes)
     return folderSource(place.path, volumes, parseFormat(spec.format), { depth: spec.depth, fileSet: spec.fileSet })
   }
   const sinkOf = ({ place }: Location, spec: TransferSpec, { volumes }: TransferContext): Sink => {
-    if (place.kind === 'gftp') return gftpSink(bus, place)
+    if (place.kind === 'gftp') return gftpSink(deps, place)
     if (place.kind === 'http') return httpSink(place.url, options)
     if (spec.format === undefined) return containerSink(place.path, volumes)
     return folderSink(place.path, volumes, parseFormat(spec.format))
