@@ -1,84 +1,19 @@
-import { silentLogger } from '@emet/core'
-import { createVirtualClock } from '@emet/core/testing'
 import { afterEach, expect, test } from 'vitest'
-import { createProviderAgent } from './agent.ts'
-import type { ProviderOptions } from './options.ts'
-import {
-  createFakeDaemon,
-  createFakeExeUnits,
-  createFakeFolder,
-  type FakeDaemon,
-  failure,
-  TEST_MACHINE,
-  unreachable,
-} from './testing.ts'
-import type { ProviderAgent } from './types.ts'
+import { approve, countOf, createWorld as createBareWorld, rent, terminationOf, type World } from './testing/world.ts'
+import { failure, unreachable } from './testing.ts'
 
-const PRESETS = {
-  ver: 'V1',
-  active: ['wasm'],
-  presets: [
-    {
-      name: 'wasm',
-      'exeunit-name': 'wasmtime',
-      'initial-price': 0.5,
-      'usage-coeffs': { 'golem.usage.duration_sec': 0.001, 'golem.usage.cpu_sec': 0.002 },
-    },
-  ],
-}
 const MANY = { 'golem.srv.caps.multi-activity': true }
 const GLM = 10n ** 18n
 
-type World = Awaited<ReturnType<typeof createWorld>>
-const stops: (() => Promise<void>)[] = []
+const worlds: World[] = []
+const createWorld = () => {
+  const world = createBareWorld()
+  worlds.push(world)
+  return world
+}
 afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop()
+  for (const world of worlds.splice(0)) await world.stopAll()
 })
-
-function createWorld() {
-  const clock = createVirtualClock()
-  const daemon = createFakeDaemon(clock)
-  const exeUnits = createFakeExeUnits(daemon)
-  const folder = createFakeFolder({ 'presets.json': PRESETS })
-  const deps = { client: daemon.client, clock, exeUnits, folder, machine: TEST_MACHINE, logger: silentLogger }
-  /** A life of the agent. It is stopped after the test. */
-  const startAgent = async (options: ProviderOptions = {}): Promise<ProviderAgent> => {
-    const agent = createProviderAgent(deps, options)
-    stops.push(async () => {
-      const stopped = agent.stop()
-      await clock.advance(20_000)
-      await stopped
-    })
-    await agent.start()
-    await clock.advance(0)
-    return agent
-  }
-  return { clock, daemon, exeUnits, folder, startAgent }
-}
-
-/** As far as an approved agreement. */
-async function approve({ clock, daemon }: World, demand: Record<string, unknown> = {}): Promise<string> {
-  daemon.propose(demand)
-  await clock.advance(10)
-  const agreementId = daemon.proposeAgreement(demand)
-  await clock.advance(10)
-  expect(daemon.agreements.get(agreementId)?.state).toBe('Approved')
-  return agreementId
-}
-
-/** As far as a running activity. */
-async function rent(world: World, demand: Record<string, unknown> = {}) {
-  const agreementId = await approve(world, demand)
-  const activityId = world.daemon.createActivity(agreementId)
-  await world.clock.advance(10)
-  const unit = world.exeUnits.running.get(activityId)
-  if (!unit) throw new Error('the activity does not run')
-  return { agreementId, activityId, unit }
-}
-
-/** What the provider gave as the reason of its termination. */
-const terminationOf = ({ calls }: FakeDaemon) => calls.filter(({ name }) => name === 'terminateAgreement').at(-1)?.body
-const countOf = ({ calls }: FakeDaemon, name: string) => calls.filter((call) => call.name === name).length
 
 test('a whole rental: offer, negotiation, activity, debit note, end, invoice', async () => {
   const world = createWorld()

@@ -1,4 +1,5 @@
 /** When debit notes are due. (Golem: ticks at approval + k * interval, missed ones are skipped.) */
+import { fromMs, type InstantUs } from '@emet/core'
 
 /** The next tick strictly after `nowMs`. */
 export function nextTickMs(approvedMs: number, intervalSec: number, nowMs: number): number {
@@ -26,3 +27,9 @@ export function paymentDueMs({ nowMs, lastPayableMs, paymentTimeoutSec, isLast }
 
 /** An invoice without an agreed payment timeout is due in a day. */
 export const INVOICE_DUE_SEC = 24 * 3600
+
+/** Agreements are dated by the requestor's clock, bills and events by ours: how far the two may be apart. */
+export const CLOCK_SKEW_MS_MAX = 3_600_000
+
+/** No bill or event of an agreement is older than this. */
+export const earliestOf = (agreementTimestamp: InstantUs): InstantUs => agreementTimestamp - fromMs(CLOCK_SKEW_MS_MAX)

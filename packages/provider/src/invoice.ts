@@ -1,12 +1,12 @@
 import { fromMs, type InstantUs, type Invoice } from '@emet/core'
-import { INVOICE_DUE_SEC } from './billing.ts'
+import { earliestOf, INVOICE_DUE_SEC } from './billing.ts'
 import { DELIVERY_PATIENCE, type ParsedProviderOptions } from './options.ts'
 import { untilDone } from './retry.ts'
 import type { ProviderDeps } from './types.ts'
 
 export type InvoiceInput = {
   readonly agreementId: string
-  /** When the agreement was made: no invoice of it is older. */
+  /** When the agreement was made. */
   readonly madeAt: InstantUs
   readonly activityIds: readonly string[]
   readonly amount: bigint
@@ -33,7 +33,7 @@ export async function deliverInvoice(
 
 async function issueOnce({ client, clock }: ProviderDeps, input: InvoiceInput, signal: AbortSignal): Promise<Invoice> {
   const { agreementId, madeAt, activityIds, amount, paymentTimeoutSec } = input
-  const all = await client.payment.listInvoices({ query: { afterTimestamp: madeAt }, signal })
+  const all = await client.payment.listInvoices({ query: { afterTimestamp: earliestOf(madeAt) }, signal })
   const existing = all.find((invoice) => invoice.agreementId === agreementId && invoice.status !== 'CANCELLED')
   if (existing) return existing
   const paymentDueDate = fromMs(clock.nowMs() + (paymentTimeoutSec ?? INVOICE_DUE_SEC) * 1000)

@@ -126,7 +126,8 @@ function createParts(
   const notes = createDebitNotes(deps, options, {
     agreementId,
     terms,
-    approvedMs: (approvedDate ?? timestamp) / 1000,
+    // Dated by the requestor's clock, which may be ahead of ours.
+    approvedMs: Math.min((approvedDate ?? timestamp) / 1000, deps.clock.nowMs()),
     past: history.notes,
     onTrouble: ({ code, message }) => task.break(code, message),
     over: over.signal,

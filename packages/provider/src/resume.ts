@@ -6,6 +6,7 @@
  */
 import { type Agreement, type DebitNote, fromMs, type InstantUs, type Invoice } from '@emet/core'
 import { NEVER_STARTED } from './activity.ts'
+import { earliestOf } from './billing.ts'
 import type { ProviderDeps } from './types.ts'
 
 /** How far back ended agreements are looked through for bills that were not delivered. */
@@ -39,7 +40,8 @@ export async function findRunning(
 ): Promise<{ readonly running: Resumed[]; readonly since: InstantUs }> {
   const listed = await deps.client.market.listAgreements({ query: { state: 'Approved' }, signal })
   const ours = listed.filter(({ role }) => role === 'Provider')
-  const since = ours.reduce((earliest, { timestamp }) => Math.min(earliest, timestamp), fromMs(deps.clock.nowMs()))
+  const dates = ours.map(({ timestamp }) => earliestOf(timestamp))
+  const since = dates.reduce((earliest, date) => Math.min(earliest, date), fromMs(deps.clock.nowMs()))
   return { running: await readAll(deps, ours, await readBills(deps, since, signal), signal), since }
 }
 
@@ -47,7 +49,7 @@ export async function findRunning(
 export async function findUnbilled(deps: ProviderDeps, signal: AbortSignal): Promise<Resumed[]> {
   const afterDate = fromMs(deps.clock.nowMs() - UNBILLED_AGE_MS_MAX)
   const listed = await deps.client.market.listAgreements({ query: { state: 'Terminated', afterDate }, signal })
-  const bills = await readBills(deps, afterDate, signal)
+  const bills = await readBills(deps, earliestOf(afterDate), signal)
   const delivered = bills.invoices.filter(({ status }) => status !== 'ISSUED').map(({ agreementId }) => agreementId)
   const done = new Set(delivered)
   const left = listed.filter(({ id, role }) => role === 'Provider' && !done.has(id))
