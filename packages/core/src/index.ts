@@ -215,6 +215,7 @@ export {
   vpnNetworkSchema,
 } from './documents/index.ts'
 export { CodedError, type ErrorFacts, hasCode, messageOf } from './errors.ts'
+export { markFault, REQUESTOR_FAULTS, type RequestorFault, readFault } from './faults.ts'
 export { type NodeId, nodeId, nodeIdSchema, parseNodeId, type Role } from './ids.ts'
 export {
   formatInstant,

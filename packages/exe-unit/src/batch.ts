@@ -1,11 +1,14 @@
 /** One batch: its commands' results as they come, its events, and those who wait for them. */
 import { type Clock, formatInstant, formatNaiveInstant, fromMs } from '@emet/core'
 import { createEventLog, type EventKind, type RuntimeEvent } from './events.ts'
-import type { OutputValue } from './output.ts'
+import { type OutputValue, wireBytesOf } from './output.ts'
 import type { ScriptItem } from './script.ts'
 
-/** Kept output of all commands of one batch; what comes later is dropped, and the result says so. */
-export const BATCH_OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+/**
+ * What the kept output of all commands of one batch may come to on the wire; what comes later is dropped, and the result
+ * says so. All results of a batch must fit into one packet.
+ */
+export const BATCH_OUTPUT_BYTES_MAX = 15 * 1024 * 1024
 
 /** Golem wire: the result of one command. Nulls are there, not left out. */
 export type CommandResult = {
@@ -71,7 +74,7 @@ export function createBatch(clock: Clock, id: string, items: readonly ScriptItem
   const finish = async (index: number, { code, message, stdout, stderr }: Outcome) => {
     const isOk = code === 0
     running = undefined
-    keptBytes += (stdout?.length ?? 0) + (stderr?.length ?? 0)
+    keptBytes += wireBytesOf(stdout) + wireBytesOf(stderr)
     const isBatchFinished = !isOk || index === items.length - 1
     const eventDate = formatInstant(fromMs(clock.nowMs()))
     results.push({ index, result: isOk ? 'Ok' : 'Error', stdout, stderr, message, isBatchFinished, eventDate })

@@ -1,7 +1,7 @@
 /** Executes the commands of a batch on the runtime. What goes wrong becomes an outcome; nothing is thrown. */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Clock, messageOf } from '@emet/core'
+import { type Clock, CodedError, markFault, messageOf } from '@emet/core'
 import type { AgreementTerms } from './agreement.ts'
 import type { Batch, Outcome } from './batch.ts'
 import { ExeUnitError } from './errors.ts'
@@ -122,7 +122,7 @@ export function createCommands(deps: CommandsDeps, options: CommandsOptions): Co
     execute: async (batch, index, signal) => {
       const item = batch.items[index]
       if (!item) return failed(`batch ${batch.id} has no command ${index}`)
-      return perform(batch, index, item.command, signal).catch((error: unknown) => failed(messageOf(error)))
+      return perform(batch, index, item.command, signal).catch((error: unknown) => failed(tellFailure(error)))
     },
     reset,
     counters: () => instance?.counters() ?? {},
@@ -133,6 +133,11 @@ const done = (message: string | null): Outcome => ({ code: 0, message, stdout: n
 
 /** The outcome of a command that the supervisor could not carry out. */
 export const failed = (message: string): Outcome => ({ code: FAILED_CODE, message, stdout: null, stderr: null })
+
+/** Says what failed, and marks it when the requestor's own input is the cause: no other provider would do better. */
+function tellFailure(error: unknown): string {
+  return markFault(error instanceof CodedError ? error.code : undefined, messageOf(error))
+}
 
 /** Runs a program, tells its output as it comes, and keeps what the requestor asked for. */
 async function runCommand(
@@ -174,7 +179,8 @@ async function pump(
     for await (const _ of command[name]);
     return { value: null, droppedBytes: 0 }
   }
-  const keeper = createOutputKeeper(mode, batch.outputBytesLeft)
+  // Both streams may take half of what is left: neither knows how much the other one will bring.
+  const keeper = createOutputKeeper(mode, batch.outputBytesLeft / 2)
   const splitter = createTextSplitter()
   const tell = async (bytes: Uint8Array) => {
     if (bytes.length === 0) return

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createOutputKeeper, createTextSplitter, encodeOutput } from './output.ts'
+import { createOutputKeeper, createTextSplitter, encodeOutput, wireBytesOf } from './output.ts'
 import type { CaptureMode } from './script.ts'
 
 const chunks = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 30 })
@@ -41,6 +41,22 @@ describe('kept output', () => {
         for (const part of parts) keeper.push(part)
         expect((keeper.value()?.length ?? 0) + keeper.droppedBytes).toBe(all(parts).length)
       }),
+    )
+  })
+
+  it('keeps no more than may go over the wire, and tells all of it live', () => {
+    fc.assert(
+      fc.property(
+        chunks,
+        fc.integer({ min: 0, max: 200 }),
+        fc.constantFrom('text', 'bytes'),
+        (parts, budget, format) => {
+          const keeper = createOutputKeeper({ kind: 'stream', bytes: undefined, format }, budget)
+          const live = parts.map((part) => keeper.push(part) ?? new Uint8Array())
+          expect(all(live)).toEqual(all(parts))
+          expect(wireBytesOf(keeper.value())).toBeLessThanOrEqual(budget)
+        },
+      ),
     )
   })
 

@@ -1,11 +1,21 @@
 /**
  * What is kept of an output stream. Golem wire: `head` the first n bytes, `tail` the last n, `headTail` half of each, and
- * without a part everything; `stream` keeps everything up to its limit. Here everything has a limit too.
+ * without a part everything; `stream` keeps everything up to its limit. Here everything that is kept has a limit too;
+ * what is only told live has none but the one asked for, since a slow reader holds the program back.
  */
 import type { CaptureFormat, CaptureMode } from './script.ts'
 
 /** Kept bytes of one output stream of one command, whatever the requestor asks for. */
 export const OUTPUT_BYTES_MAX = 4 * 1024 * 1024
+
+/** What a kept byte may come to on the wire, as text that is not UTF-8, and as an array of byte values. */
+const WIRE_BYTES: Readonly<Record<CaptureFormat, number>> = { text: 2, bytes: 5 }
+
+/** What kept output comes to on the wire, at most, in bytes. */
+export function wireBytesOf(value: OutputValue | null): number {
+  if (value === null) return 0
+  return typeof value === 'string' ? Buffer.byteLength(value) : value.length * WIRE_BYTES.bytes
+}
 
 /** Output on the wire: text, or an array of byte values. */
 export type OutputValue = string | number[]
@@ -19,14 +29,16 @@ export interface OutputKeeper {
   readonly droppedBytes: number
 }
 
-/** `budgetBytes`: what may be kept besides, for example by the batch. */
-export function createOutputKeeper(mode: CaptureMode, budgetBytes = OUTPUT_BYTES_MAX): OutputKeeper {
+/** `wireBudgetBytes`: what the kept output may come to on the wire, for example what the batch has left. */
+export function createOutputKeeper(mode: CaptureMode, wireBudgetBytes = Infinity): OutputKeeper {
+  const budgetBytes = Math.floor(wireBudgetBytes / WIRE_BYTES[mode.format])
   const max = Math.min(mode.kind === 'all' ? Infinity : (mode.bytes ?? Infinity), OUTPUT_BYTES_MAX, budgetBytes)
   const { headMax, tailMax } = parts(mode.kind, max)
   const head = createHead(headMax)
   const tail = createTail(tailMax)
   const isLimitOurs = mode.kind === 'all' || (mode.bytes ?? Infinity) > max
   let dropped = 0
+  let toldMax = mode.kind === 'stream' ? (mode.bytes ?? Infinity) : 0
   return {
     push: (chunk) => {
       const kept = head.push(chunk)
@@ -35,7 +47,9 @@ export function createOutputKeeper(mode: CaptureMode, budgetBytes = OUTPUT_BYTES
         tail.push(rest)
         if (isLimitOurs) dropped += rest.length
       }
-      return mode.kind === 'stream' && kept > 0 ? chunk.subarray(0, kept) : undefined
+      const told = chunk.subarray(0, Math.min(chunk.length, toldMax))
+      toldMax -= told.length
+      return told.length > 0 ? told : undefined
     },
     value: () => {
       const bytes = Buffer.concat([...head.chunks, ...tail.chunks()])

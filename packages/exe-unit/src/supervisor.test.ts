@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Bus, type Caller, createBus, ReplyError } from '@emet/bus'
-import { nodeId, silentLogger, systemClock, systemRandom } from '@emet/core'
+import { nodeId, readFault, silentLogger, systemClock, systemRandom } from '@emet/core'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AgreementTerms, parseAgreement } from './agreement.ts'
 import type { CommandResult } from './batch.ts'
@@ -192,6 +192,18 @@ describe('the supervisor', () => {
     expect(supervisor.state().state).toEqual(['Initialized', null])
   })
 
+  it('marks a failure whose cause is the requestor, in words that fit the published result', async () => {
+    await startWith(createMockRuntime())
+    await execute('b0', READY)
+    const from = 'container:/nowhere/at-all'
+    const [result] = await execute('b1', [{ transfer: { from, to: 'container:/work/x' } }])
+    expect(result).toMatchObject({
+      result: 'Error',
+      message: expect.stringMatching(/^\[(bad-request|not-found)\] \w+/),
+    })
+    expect(readFault(result?.message ?? '').fault).toBeDefined()
+  })
+
   it('keeps output as asked: parts, formats, or not at all', async () => {
     await startWith(createMockRuntime())
     await execute('b0', READY)
@@ -206,7 +218,7 @@ describe('the supervisor', () => {
     expect(await kept('7', { stream: { limit: 3, format: 'bin' } })).toEqual([48, 49, 50])
     expect((await execute('8', [run('spam', ['9000000'], { capture: { stdout: { atEnd: {} } } })]))[0]).toMatchObject({
       result: 'Ok',
-      message: expect.stringContaining('4805696 bytes of output were not kept'),
+      message: expect.stringContaining('5067840 bytes of output were not kept'),
     })
   })
 

@@ -25,12 +25,16 @@ const FILES_BYTES_MAX = 256 * 1024 * 1024
 const report = (line) => writeSync(REPORTS, `${JSON.stringify(line)}\n`)
 const { modules, warm } = JSON.parse(process.argv[2] ?? '{}')
 const compiled = new Map()
+const NAMESPACE = 'wasi_snapshot_preview1'
+const KNOWN = new Set(Object.keys(new WASI([], [], []).wasiImport))
 
 function compile(entry) {
   const known = compiled.get(entry)
   if (known) return known
   const module = new WebAssembly.Module(readFileSync(modules[entry]))
-  const foreign = WebAssembly.Module.imports(module).find((wanted) => wanted.module !== 'wasi_snapshot_preview1')
+  const foreign = WebAssembly.Module.imports(module).find(
+    ({ module: space, name, kind }) => space !== NAMESPACE || kind !== 'function' || !KNOWN.has(name),
+  )
   if (foreign) throw new Error(`it imports ${foreign.module}.${foreign.name}, which the in-memory engine does not have`)
   const exported = WebAssembly.Module.exports(module).map(({ kind, name }) => `${kind} ${name}`)
   if (!exported.includes('function _start')) throw new Error('it has no function _start: not a WASI command')

@@ -26,6 +26,13 @@ testRuntime('wasm in memory', {
   writable: '/work',
 })
 
+/** A module that imports one function without arguments. */
+function importing(space: string, name: string): Uint8Array {
+  const text = (value: string) => [value.length, ...Buffer.from(value)]
+  const body = [1, ...text(space), ...text(name), 0, 0]
+  return Buffer.from([...Buffer.from('0061736d01000000010401600000', 'hex'), 2, body.length, ...body])
+}
+
 describe('the wasm runtime', () => {
   let folder: string
   let instance: Instance | undefined
@@ -65,6 +72,8 @@ describe('the wasm runtime', () => {
       ['text', Buffer.from('#!/bin/sh'), 'neither a WebAssembly module nor a zip'],
       ['component', Buffer.from('0061736d0d000100', 'hex'), 'a component'],
       ['empty module', Buffer.from('0061736d01000000', 'hex'), 'no function _start'],
+      ['foreign import', importing('env', 'puts'), 'imports env.puts'],
+      ['unknown import', importing('wasi_snapshot_preview1', 'sock_fly'), 'imports wasi_snapshot_preview1.sock_fly'],
       ['damaged module', (await readFile(BOX)).subarray(0, 5000), 'WebAssembly.Module'],
     ]
     for (const [name, bytes, message] of notes) {
