@@ -5,6 +5,7 @@ import type { Peer } from '../types.ts'
 /** The pause after the first failure; it doubles with each one. */
 export const RECONNECT_PAUSE_MIN_MS = 500
 
+/** The longest pause between two attempts to reach a peer again. */
 export const RECONNECT_PAUSE_MAX_MS = 60_000
 
 export type KeptState = 'connecting' | 'connected' | 'backing-off'

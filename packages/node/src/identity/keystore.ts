@@ -13,7 +13,9 @@ import { nodeIdOf, PRIVATE_KEY_BYTES } from './keys.ts'
 const PBKDF2_ROUNDS = 10_240
 /** Bounds on a foreign file's key derivation, so that importing one cannot hang or exhaust the daemon. */
 const PBKDF2_ROUNDS_MAX = 10_000_000
+/** Memory that opening a scrypt keystore may take. */
 const SCRYPT_MEMORY_MAX_BYTES = 512 * 1024 * 1024
+/** The `p` of a scrypt keystore. */
 const SCRYPT_PARALLEL_MAX = 16
 
 const hexBytes = z

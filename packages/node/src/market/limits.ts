@@ -45,11 +45,13 @@ export const CLEANUP_INTERVAL_MS = 600_000
 export const OFFER_BOOK_LENGTH_MAX = 50_000
 /** Offers of one provider in one book. */
 export const OFFERS_PER_PROVIDER_MAX = 50
-/** Scans of one identity, and scans of all. */
+/** Scans of one identity. */
 export const SCANS_PER_IDENTITY_MAX = 50
+/** Scans of all identities. */
 export const SCANS_MAX = 500
 /** A scan that nobody collects from ends after this time, unless it asks for another. REST 2.3. */
 export const SCAN_IDLE_MS = 300_000
+/** The longest idle time that a scan may ask for. */
 export const SCAN_IDLE_MS_MAX = 24 * 3_600_000
 /** Offers in one batch of a scan's stream. REST 2.3. */
 export const SCAN_BATCH_LENGTH = 100

@@ -36,8 +36,10 @@ const RESEND_WINDOW_MS = 600_000
 const SWEEP_INTERVAL_MS = 30_000
 /** Standing demands of other nodes over our own offers, where there is no index peer. */
 const DIRECT_WATCHES_MAX = 2_000
+/** Those of one node. */
 const DIRECT_WATCHES_PER_CALLER_MAX = 100
 const DIRECT_WATCH_TTL_MS = 900_000
+/** Questions of one node about our own offers. */
 const DIRECT_CALLS_PER_MINUTE_MAX = 600
 
 /** The market of one daemon. Its tables are created at once; nothing else happens before `start`. */

@@ -4,8 +4,9 @@ import { PaymentError } from './errors.ts'
 import type { PaymentOptions } from './options.ts'
 import type { PaymentCycle } from './records.ts'
 
-/** Shortest and longest pause between two runs that a client may set. */
+/** The shortest pause between two runs that a client may set. */
 export const CYCLE_INTERVAL_MIN_MS = 1_000
+/** The longest pause between two runs that a client may set. */
 export const CYCLE_INTERVAL_MAX_MS = 366 * 24 * 60 * 60_000
 
 /** Golem: platforms of test tokens have short cycles, those of real ones long. */
