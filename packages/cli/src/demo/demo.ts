@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { connect, type MapResult, type Rental, type SdkEvent } from '@emet/sdk'
+import { connect, type MapResult, type Rental } from '@emet/sdk'
 import { encode } from 'fast-png'
 import type { Action, CommandContext } from '../commands/context.ts'
 import { CliError } from '../errors.ts'
@@ -11,6 +11,7 @@ import { readBalances } from '../network/balances.ts'
 import { type LocalNetwork, startLocalNetwork } from '../network/local-network.ts'
 import { jsonWithIntegers } from '../output.ts'
 import { findDiscrepancies, formatAccount, type ProviderAccount } from './account.ts'
+import { createBoard } from './board.ts'
 import { createProgress, type Progress } from './progress.ts'
 import { cutTiles, placeTile, type Tile } from './tiles.ts'
 
@@ -94,7 +95,11 @@ async function render(
   const tiles = cutTiles(job.width, job.height, TILE_SIZE)
   const picture = new Uint8Array(job.width * job.height * CHANNELS)
   const done: MapResult<Tile, Uint8Array>[] = []
-  const stopShowing = session.on((event) => progress.update(describe(event, done.length, tiles.length)))
+  const board = createBoard(Object.fromEntries(network.providers.map(({ nodeId, name }) => [nodeId, name])))
+  const stopShowing = session.on((event) => {
+    board.note(event)
+    progress.update(board.line(done.length, tiles.length))
+  })
   progress.step(`renting ${job.providers} providers for ${tiles.length} tiles`)
   const work = session.map(
     tiles,
@@ -105,7 +110,7 @@ async function render(
   for await (const result of work) {
     placeTile(picture, job.width, result.item, result.value)
     done.push(result)
-    progress.update(`${done.length} of ${tiles.length} tiles rendered`)
+    progress.update(board.line(done.length, tiles.length))
   }
   stopShowing()
   writeFileSync(job.image, encode({ width: job.width, height: job.height, data: picture, channels: CHANNELS }))
@@ -140,13 +145,6 @@ async function renderTile(machine: Rental, { x0, y0, x1, y1 }: Tile, job: Job): 
     ...['--out', out, '--raw', '--quiet'],
   ])
   return machine.get(out)
-}
-
-function describe(event: SdkEvent, done: number, all: number): string {
-  const count = `${done} of ${all} tiles`
-  const phase = 'phase' in event ? ` ${event.phase}` : ''
-  const detail = event.kind === 'warning' ? `: ${event.message}` : ''
-  return `${count} | ${event.kind}${phase}${detail}`
 }
 
 type Chain = { readonly before: Record<string, bigint>; readonly after: Record<string, bigint> }

@@ -13,7 +13,7 @@ const CLEAR_LINE = '\r\u001b[2K'
 export function createProgress(stream: { isTTY?: boolean; columns?: number; write(text: string): unknown }): Progress {
   const isLive = stream.isTTY === true
   let isOpen = false
-  const fit = (text: string) => text.slice(0, Math.max(20, (stream.columns ?? 80) - 1))
+  const fit = (text: string) => text.slice(0, (stream.columns || 80) - 1)
   const close = () => {
     if (isOpen) stream.write('\n')
     isOpen = false
