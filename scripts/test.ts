@@ -34,16 +34,32 @@ function run({ command, args }: Pick<Check, 'command' | 'args'>): Promise<boolea
   })
 }
 
-/** What vitest says of its run. A run without tests is a failure. */
-function countTests(): { passed: number; failed: number } {
+type Counts = { readonly passed: number; readonly failed: number }
+
+/** Runs vitest and counts. A run without tests, or one that breaks, is a failure. */
+async function runTests(args: readonly string[]): Promise<Counts> {
+  mkdirSync(dirname(reportFile), { recursive: true })
+  rmSync(reportFile, { force: true })
+  const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${reportFile}`]
+  const ok = await run({ command: 'vitest', args: ['run', ...reporters, ...args] })
+  const { passed, failed } = readCounts()
+  return { passed, failed: failed === 0 && (!ok || passed === 0) ? 1 : failed }
+}
+
+function readCounts(): Counts {
   try {
     const report = JSON.parse(readFileSync(reportFile, 'utf8'))
-    const failed = Number(report.numFailedTests) + (report.success || report.numFailedTests > 0 ? 0 : 1)
-    return { passed: Number(report.numPassedTests), failed: report.numTotalTests > 0 ? failed : 1 }
+    return { passed: Number(report.numPassedTests), failed: Number(report.numFailedTests) }
   } catch {
     return { passed: 0, failed: 1 }
   }
 }
+
+/** End-to-end tests start many processes: one file at a time, and nothing beside them. */
+const SUITES: readonly (readonly [name: string, args: readonly string[]])[] = [
+  ['tests', ['--exclude', 'tests/e2e/**']],
+  ['end-to-end tests', ['--no-file-parallelism', 'tests/e2e']],
+]
 
 const only = process.argv.slice(2)
 const failures: string[] = []
@@ -56,14 +72,15 @@ if (only.length === 0) {
   }
 }
 
-console.log('\n== tests')
-mkdirSync(dirname(reportFile), { recursive: true })
-rmSync(reportFile, { force: true })
-const args = ['run', '--reporter=dot', '--reporter=json', `--outputFile.json=${reportFile}`, ...only]
-const ok = await run({ command: 'vitest', args })
-const tests = countTests()
-if (!ok && tests.failed === 0) tests.failed = 1
+const suites = only.length > 0 ? [['tests', only] as const] : SUITES
+let failed = failures.length
+for (const [name, args] of suites) {
+  console.log(`\n== ${name}`)
+  const counts = await runTests(args)
+  passed += counts.passed
+  failed += counts.failed
+}
 
 for (const name of failures) console.log(`failed: ${name}`)
-console.log(`\n${passed + tests.passed} passed, ${failures.length + tests.failed} failed`)
-process.exit(failures.length + tests.failed === 0 ? 0 : 1)
+console.log(`\n${passed} passed, ${failed} failed`)
+process.exit(failed === 0 ? 0 : 1)
