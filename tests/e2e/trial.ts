@@ -1,7 +1,7 @@
 /** A local network whose processes can be killed and started again, and rentals on it that last as long as a test wants. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Client, createClient } from '@emet/api'
 import { connect, type Receipt, type Rental, type RentSpec, type RunHandle } from '@emet/sdk'
@@ -48,11 +48,16 @@ export type Trial = {
   readonly requestor: Client
   /** The provider at a position, from 0. */
   provider(at: number): LocalNode & { readonly client: Client }
-  process(name: string): LocalNetwork['processes'][number]
+  /** Kills processes of the network, does something without them, and starts them again. */
+  without<T>(names: readonly string[], meanwhile?: () => Promise<T>): Promise<T | undefined>
+  /** The process of a member of the network, such as `provider-1-agent`. */
+  pidOf(name: string): number
   /** Rents a provider and has a program running there. */
   rentBusy(at: number, spec?: Partial<RentSpec>): Promise<BusyRental>
   /** Processes that mention this network or the text. */
   processes(mentioning?: string): string[]
+  /** Folders and files of the network whose names begin so. */
+  filesNamed(start: string): string[]
   stop(): Promise<void>
 }
 
@@ -68,6 +73,11 @@ export async function startTrial(providers: number): Promise<Trial> {
   const clientOf = ({ apiUrl: url, appKey }: LocalNode) => createClient({ url, appKey })
   const requestor = clientOf(network.requestor)
   const clients = network.providers.map((node) => ({ ...node, client: clientOf(node) }))
+  const member = (name: string) => {
+    const found = network.processes.find((child) => child.name === name)
+    if (!found) throw new Error(`no process ${name}`)
+    return found
+  }
   const provider: Trial['provider'] = (at) => clients[at] as (typeof clients)[number]
   const session = await connect({ url: network.requestor.apiUrl, appKey: network.requestor.appKey })
 
@@ -125,13 +135,20 @@ export async function startTrial(providers: number): Promise<Trial> {
     network,
     requestor,
     provider,
-    process: (name) => {
-      const found = network.processes.find((child) => child.name === name)
-      if (!found) throw new Error(`no process ${name}`)
-      return found
+    without: async (names, meanwhile) => {
+      const children = names.map(member)
+      await Promise.all(children.map((child) => child.kill()))
+      try {
+        return await meanwhile?.()
+      } finally {
+        for (const child of children) await child.restart()
+      }
     },
+    pidOf: (name) => member(name).pid,
     rentBusy,
     processes: (text = dir) => processesMentioning(text),
+    filesNamed: (start) =>
+      readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((path) => basename(path).startsWith(start)),
     stop: async () => {
       await session.close()
       await network.stop()
