@@ -182,6 +182,82 @@ test('what comes before the answer to our approval is not lost', async () => {
   expect(exeUnits.launched).toHaveLength(1)
 })
 
+test('an approval whose answer breaks off holds its place', async () => {
+  const world = createWorld()
+  const { clock, daemon } = world
+  const agent = await world.startAgent()
+  const approved = daemon.client.market.approveAgreement
+  Object.assign(daemon.client.market, {
+    approveAgreement: async (given: Parameters<typeof approved>[0]) => {
+      await approved(given)
+      throw unreachable()
+    },
+  })
+  const agreementId = await approve(world)
+  expect(agent.status().rentals).toMatchObject([{ agreementId, state: 'idle' }])
+  daemon.propose()
+  await clock.advance(10)
+  expect(countOf(daemon, 'rejectDemandProposal')).toBe(1)
+})
+
+test('a commitment that comes after our approval has timed out counts', async () => {
+  const world = createWorld()
+  const { clock, daemon } = world
+  const agent = await world.startAgent()
+  daemon.fails = (name) => (name === 'approveAgreement' ? failure(500) : undefined)
+  daemon.propose()
+  await clock.advance(10)
+  const agreementId = daemon.proposeAgreement()
+  await clock.advance(10)
+  expect(agent.status().rentals).toEqual([])
+  daemon.commit(agreementId)
+  await clock.advance(10)
+  expect(agent.status().rentals).toMatchObject([{ agreementId, state: 'idle' }])
+})
+
+test('an agreement that is ended before we have looked at it again frees its place', async () => {
+  const world = createWorld()
+  const { clock, daemon } = world
+  const agent = await world.startAgent()
+  const { getAgreement } = daemon.client.market
+  Object.assign(daemon.client.market, {
+    getAgreement: async (given: Parameters<typeof getAgreement>[0]) => {
+      const agreement = await getAgreement(given)
+      await clock.sleep(1_000)
+      return agreement
+    },
+  })
+  const agreementId = await approve(world)
+  daemon.terminate(agreementId)
+  await clock.advance(2_000)
+  Object.assign(daemon.client.market, { getAgreement })
+  await clock.advance(2_000)
+  expect(agent.status().rentals).toEqual([])
+  await approve(world)
+})
+
+test('an agreement that is approved while the agent stops is ended as well', async () => {
+  const world = createWorld()
+  const { clock, daemon } = world
+  const agent = await world.startAgent()
+  const approved = daemon.client.market.approveAgreement
+  Object.assign(daemon.client.market, {
+    approveAgreement: async (given: Parameters<typeof approved>[0]) => {
+      await clock.sleep(500)
+      return approved(given)
+    },
+  })
+  daemon.propose()
+  await clock.advance(10)
+  const agreementId = daemon.proposeAgreement()
+  await clock.advance(10)
+  const stopped = agent.stop()
+  await clock.advance(600)
+  await stopped
+  expect(daemon.agreements.get(agreementId)?.state).toBe('Terminated')
+  expect(terminationOf(daemon)).toMatchObject({ 'golem.provider.code': 'Shutdown' })
+})
+
 test('an approval that the requestor has forestalled frees the place', async () => {
   const world = createWorld()
   const { clock, daemon } = world

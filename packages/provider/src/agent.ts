@@ -96,7 +96,9 @@ export function createProviderAgent(deps: ProviderDeps, given: ProviderOptions):
     const limit = new AbortController()
     const isLate = clock.sleep(STOP_LIMIT_MS, limit.signal).catch(() => {})
     const closed = shop?.close()
-    await Promise.race([isLate, Promise.all([closed, rentals.shutDown()])])
+    // An approval under way may bring one more rental, which is ended in its turn.
+    const ended = Promise.all([closed, rentals.shutDown()]).then(rentals.finished)
+    await Promise.race([isLate, ended])
     limit.abort()
     await rentals.kill()
     life.abort(new Error('the provider has stopped'))

@@ -109,6 +109,9 @@ export const paymentTimeout = (options: NegotiationOptions): NegotiatorComponent
   }
 }
 
+/** The highest price that is agreed to, in GLM per unit: beyond it, amounts no longer fit a bill, and nothing is paid. */
+const PRICE_MAX = 1_000_000
+
 /** The requestor may pay more than we ask. */
 export const price: NegotiatorComponent = ({ demand, offer }) => {
   const theirs = demand[COEFFICIENTS]
@@ -118,6 +121,7 @@ export const price: NegotiatorComponent = ({ demand, offer }) => {
     return rejectForNow('Pricing coefficients do not fit our usage vector.')
   }
   if (theirs.every((coefficient, at) => coefficient === ours[at])) return READY
+  if (theirs.some((coefficient) => coefficient > PRICE_MAX)) return rejectFinally(`A price is above ${PRICE_MAX} GLM.`)
   return theirs.every((coefficient, at) => coefficient >= ours[at])
     ? { kind: 'negotiating', change: { [COEFFICIENTS]: theirs } }
     : rejectFinally('Offered price is below ours.')

@@ -55,6 +55,13 @@ test.each([
     /while they run/,
   ],
   ['underpays', { 'golem.com.pricing.model.linear.coeffs': [0.001, 0.0019, 0] }, {}, true, /below ours/],
+  [
+    'prices that fit no bill',
+    { 'golem.com.pricing.model.linear.coeffs': [0.001, 1e300, 0] },
+    {},
+    true,
+    /above 1000000 GLM/,
+  ],
   ['odd prices', { 'golem.com.pricing.model.linear.coeffs': [0.001] }, {}, false, /do not fit/],
   ['prices that are no numbers', { 'golem.com.pricing.model.linear.coeffs': ['1', null, {}] }, {}, false, /do not fit/],
   ['blacklisted', {}, { rules: { blacklist: { enabled: true, identity: [REQUESTOR] } } }, true, /blacklisted/],

@@ -99,6 +99,11 @@ export function createBook(clock: Clock) {
     const approved = state === 'Approved' ? { approvedDate: tick() } : {}
     agreements.set(agreementId, { ...agreement, ...approved, state })
   }
+  const commit = (agreementId: string) => {
+    setAgreement(agreementId, 'Approved')
+    agreementEvents.push({ eventType: 'AgreementApprovedEvent', eventDate: tick(), agreementId })
+    wake()
+  }
   const terminate = (agreementId: string, terminator: 'Requestor' | 'Provider') => {
     setAgreement(agreementId, 'Terminated')
     agreementEvents.push({
@@ -136,6 +141,7 @@ export function createBook(clock: Clock) {
     call,
     poll,
     setAgreement,
+    commit,
     terminate,
     addActivityEvent,
   }

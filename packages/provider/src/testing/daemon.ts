@@ -23,6 +23,8 @@ export interface FakeDaemon extends FakeSettings {
   propose(demand?: Record<string, unknown>, previousId?: string): string
   /** Proposes an agreement over what the provider countered last. */
   proposeAgreement(demand?: Record<string, unknown>): string
+  /** The requestor commits to an agreement, whoever hears of it. */
+  commit(agreementId: string): void
   createActivity(agreementId: string): string
   destroyActivity(activityId: string): void
   terminate(agreementId: string, terminator?: 'Requestor' | 'Provider'): void
@@ -146,6 +148,7 @@ export function createFakeDaemon(clock: Clock): FakeDaemon {
       wake()
       return agreementId
     },
+    commit: book.commit,
     createActivity: (agreementId) => {
       const activityId = id('activity')
       owners.set(activityId, agreementId)

@@ -15,6 +15,7 @@ export function createMarket({
   call,
   poll,
   setAgreement,
+  commit,
   terminate,
 }: Book): ProviderClient['market'] {
   return {
@@ -78,9 +79,7 @@ export function createMarket({
       call('approveAgreement', given, () => {
         const { agreementId } = given.params
         if (agreements.get(agreementId)?.state !== 'Pending') throw failure(410)
-        setAgreement(agreementId, 'Approved')
-        agreementEvents.push({ eventType: 'AgreementApprovedEvent', eventDate: tick(), agreementId })
-        wake()
+        commit(agreementId)
         return undefined
       }),
     rejectAgreement: (given) =>
