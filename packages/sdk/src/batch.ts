@@ -7,6 +7,8 @@ import { abortable } from './scope.ts'
 
 /** How long the live stream may lag behind the results before we give up on it, in milliseconds. */
 const STREAM_GRACE_MS = 1_000
+/** How long a machine that gave no results may take to say what state it is in. */
+const STATE_QUERY_SECONDS = 2
 
 export type BatchInput = {
   readonly activityId: string
@@ -77,7 +79,9 @@ async function pollResults(deps: SdkDeps, input: BatchInput, batchId: string): P
       signal.throwIfAborted()
       if (hasStatus(error, 408)) continue
       failures++
-      if (failures >= POLL_FAILURES_MAX || isFinal(error)) throw lostError(input, error)
+      const end = await endOfActivity(deps, input)
+      if (end !== undefined) throw lostError(input, `the activity was ended: ${end}`, error)
+      if (failures >= POLL_FAILURES_MAX || isFinal(error)) throw lostError(input, messageOf(error), error)
       await clock.sleep(POLL_PAUSE_MS * failures, signal)
     }
   }
@@ -85,8 +89,16 @@ async function pollResults(deps: SdkDeps, input: BatchInput, batchId: string): P
 
 const isFinal = (error: unknown) => error instanceof ApiError && hasStatus(error, 400, 401, 403, 404)
 
-function lostError({ phase, providerId }: BatchInput, cause: unknown): GolemError {
-  return new GolemError('activity.lost', `the machine does not answer any more: ${messageOf(cause)}`, {
+/** Why the activity has ended; undefined while it lives, as far as one can tell. */
+async function endOfActivity({ client }: SdkDeps, { activityId, signal }: BatchInput): Promise<string | undefined> {
+  const query = { timeout: STATE_QUERY_SECONDS }
+  const found = await client.activity.getState({ params: { activityId }, query, signal }).catch(() => undefined)
+  if (found?.state[0] !== 'Terminated') return undefined
+  return [found.reason, found.errorMessage].filter(Boolean).join(': ') || 'the provider gives no reason'
+}
+
+function lostError({ phase, providerId }: BatchInput, why: string, cause: unknown): GolemError {
+  return new GolemError('activity.lost', `the machine does not answer any more: ${why}`, {
     phase,
     blame: 'provider',
     retryable: true,

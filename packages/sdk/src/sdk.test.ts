@@ -254,6 +254,21 @@ describe('programs', () => {
   })
 })
 
+describe('a machine that dies under its program', () => {
+  test('ends the run at once, with the reason that the provider gives', async () => {
+    const { clock, daemon, rent, drive } = setUp({ name: 'p', programs: echo })
+    const rental = await rent()
+    const running = caught(Promise.resolve(rental.run('slow')))
+    await clock.advance(100)
+    daemon.crash('p', 'the exe-unit was ended by SIGKILL')
+    const { value: error, ms } = await drive(running)
+    expect(error).toMatchObject({ code: 'activity.lost', blame: 'provider', retryable: true })
+    expect(error.message).toContain('ended by SIGKILL')
+    expect(ms).toBeLessThan(1_000)
+    await drive(rental.close())
+  })
+})
+
 describe('ends by itself', () => {
   test('when the provider terminates', async () => {
     const { clock, daemon, drive, rent } = setUp({ name: 'p', programs: echo })

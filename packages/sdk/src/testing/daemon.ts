@@ -152,6 +152,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
     const batch = batchOf(given.params.activityId, given.params.batchId)
     while (!batch.isDone) {
       given.signal?.throwIfAborted()
+      if (activityOf(given.params.activityId).diedOf !== undefined) throw refusal(500, 'endpoint address not found')
       await Promise.race([batch.changed.promise, never(given.signal)])
     }
     return batch.results
@@ -290,7 +291,11 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
       return batchId
     },
     getExecResults: Object.assign(getResults, { stream: streamResults }) as DaemonClient['activity']['getExecResults'],
-    getState: async () => ({ state: ['Ready', null], reason: undefined, errorMessage: undefined }),
+    getState: async ({ params }) => {
+      const { diedOf } = activityOf(params.activityId)
+      if (diedOf === undefined) return { state: ['Ready', null], reason: undefined, errorMessage: undefined }
+      return { state: ['Terminated', null], reason: 'execution error', errorMessage: diedOf }
+    },
     getUsage: async ({ params }) => ({
       currentUsage: usageOf(activityOf(params.activityId)),
       timestamp: Math.floor(clock.nowMs() / 1000),
@@ -414,6 +419,16 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
       allocations: allocations.size,
       files: files.size,
     }),
+    crash: (name, why) => {
+      for (const activity of activities.values()) {
+        if (activity.contract.provider.name !== name) continue
+        activity.diedOf = why
+        for (const batch of activity.batches.values()) {
+          batch.changed.resolve()
+          batch.changed = Promise.withResolvers()
+        }
+      }
+    },
     terminateBy: (name, message) => {
       for (const contract of contracts.values()) {
         if (contract.provider.name !== name || contract.state !== 'Approved') continue

@@ -39,6 +39,8 @@ export interface FakeDaemon {
   readonly signed: Map<string, number>
   /** Ends the agreements with a provider, from its side. */
   terminateBy(provider: string, message: string): void
+  /** The machines of a provider die under their programs, and its daemon says why. */
+  crash(provider: string, why: string): void
   /** Pays everything accepted. */
   pay(): void
 }
@@ -59,6 +61,8 @@ export type FakeActivity = {
   endedMs?: number
   readonly files: Map<string, Uint8Array>
   readonly batches: Map<string, FakeBatch>
+  /** Why the machine has died. */
+  diedOf?: string
   halt: AbortController
 }
 /** A batch, its results and events so far. */
