@@ -13,14 +13,17 @@ type Setting<T> = {
   readonly env: readonly string[]
   readonly fallback: T
   readonly doc: string
+  /** Names of other programs, with more in them than we know: what we make of such a value; undefined passes it over. */
+  readonly foreign?: Readonly<Record<string, (value: string) => T | undefined>>
 }
 
-const setting = <T>(schema: z.ZodType<T>, env: readonly string[], fallback: T, doc: string): Setting<T> => ({
-  schema,
-  env,
-  fallback,
-  doc,
-})
+const setting = <T>(
+  schema: z.ZodType<T>,
+  env: readonly string[],
+  fallback: T,
+  doc: string,
+  foreign: Setting<T>['foreign'] = {},
+): Setting<T> => ({ schema, env, fallback, doc, foreign })
 
 const list = z.union([
   z.array(z.string()),
@@ -31,8 +34,27 @@ const truth = z.union([
   z.enum(['1', '0', 'true', 'false']).transform((text) => text === '1' || text === 'true'),
 ])
 
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** The levels of the original daemon's log filters that have another name here. */
+const FOREIGN_LEVELS: Readonly<Record<string, LogLevel>> = { trace: 'debug', warning: 'warn', off: 'error' }
+
+/** The level of a log filter such as `info,ya_net=off`: the general one, else the first that it names. */
+export function levelOfFilter(filter: string): LogLevel | undefined {
+  const levels = (words: readonly string[]) =>
+    words.map((word) => LOG_LEVELS.find((level) => level === word) ?? FOREIGN_LEVELS[word])
+  const directives = filter.toLowerCase().split(',')
+  const general = levels(directives.map((directive) => directive.trim()))
+  const all = levels(directives.flatMap((directive) => directive.split(/[^a-z]+/)))
+  return [...general, ...all].find((level) => level !== undefined)
+}
+
 /** Where data is kept unless told otherwise. */
 export const DEFAULT_DATA_DIR = join(homedir(), '.local', 'share', 'emet')
+
+/** The shortest payment cycle, in ms: below it, the daemon would do nothing but look for due documents. */
+const PAYMENT_CYCLE_MS_MIN = 50
 
 export const SETTINGS = {
   dataDir: setting(
@@ -51,6 +73,12 @@ export const SETTINGS = {
     '',
     'app key that exists while the daemon runs',
   ),
+  defaultPasswordFile: setting(
+    z.string(),
+    ['EMET_DEFAULT_PASSWORD_FILE'],
+    '',
+    'file with the password of the default identity, to unlock it at start',
+  ),
   autoconfSecret: setting(
     z.string(),
     ['EMET_AUTOCONF_ID_SECRET', 'YAGNA_AUTOCONF_ID_SECRET'],
@@ -68,7 +96,10 @@ export const SETTINGS = {
   netMdns: setting(truth, ['EMET_NET_MDNS'], true, 'find peers on the local network'),
   index: setting(truth, ['EMET_INDEX'], false, "keep other nodes' offers and answer queries over them"),
   paymentCycleMs: setting(
-    z.coerce.number().int().min(50),
+    z.coerce
+      .number()
+      .int()
+      .refine((ms) => ms === 0 || ms >= PAYMENT_CYCLE_MS_MIN, `neither 0 nor at least ${PAYMENT_CYCLE_MS_MIN}`),
     ['EMET_PAYMENT_CYCLE_MS'],
     0,
     'how often accepted documents are paid; 0 = by network',
@@ -91,7 +122,9 @@ export const SETTINGS = {
     'power-cut',
     'what a committed step survives: power-cut, or crash (faster; for test networks)',
   ),
-  logLevel: setting(z.enum(['debug', 'info', 'warn', 'error']), ['EMET_LOG', 'RUST_LOG'], 'info', 'least level to log'),
+  logLevel: setting(z.enum(LOG_LEVELS), ['EMET_LOG', 'RUST_LOG'], 'info', 'least level to log', {
+    RUST_LOG: levelOfFilter,
+  }),
 } as const
 
 export type SettingName = keyof typeof SETTINGS
@@ -129,8 +162,11 @@ export function loadSettings(flags: Readonly<Record<string, unknown>>, env: Envi
 
 function fromEnvironment(name: SettingName, env: Environment): { name: string; value: string } | undefined {
   for (const variable of SETTINGS[name].env) {
-    const value = env[variable]
-    if (value !== undefined && value !== '') return { name: variable, value }
+    const given = env[variable]
+    if (given === undefined || given === '') continue
+    const understand = (SETTINGS[name] as Setting<unknown>).foreign?.[variable]
+    const value = understand ? understand(given) : given
+    if (value !== undefined) return { name: variable, value: String(value) }
   }
   return undefined
 }
