@@ -47,9 +47,12 @@ export { DOCUMENT_SEND_SECONDS_DEFAULT, paymentApi } from './payment.ts'
 export { LONG_POLL_SECONDS_MAX } from './query.ts'
 export { rootApi } from './root.ts'
 export {
+  APP_KEY_ROLES,
   type Api,
+  type AppKeyRole,
   defineApi,
   EventStream,
+  failureStatuses,
   type MalformedAnswers,
   type Method,
   nullSchema,

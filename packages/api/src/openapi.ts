@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the declarations. */
 import { z } from 'zod'
-import { type Api, type Route, routePath } from './route.ts'
+import { type Api, failureStatuses, type Route, routePath } from './route.ts'
 
 type Json = Record<string, unknown>
 
@@ -59,12 +59,21 @@ function operation(api: Api, name: string, route: Route, components: Json): Json
     operationId: `${api.tag.replace(/^emet: /, 'emet_')}_${name}`,
     tags: [api.tag],
     summary: route.summary,
-    ...(route.description ? { description: route.description } : {}),
+    ...describe(route),
     ...(route.access === 'open' ? { security: [] } : {}),
     parameters: [...parameters(route.params, 'path', components), ...parameters(route.query, 'query', components)],
     ...(route.body === undefined ? {} : { requestBody: requestBody(route.body, components) }),
     responses: responses(route, components),
   }
+}
+
+function describe({ description, access, managerFields }: Route): Json {
+  const text = [
+    ...(description ? [description] : []),
+    ...(access === 'manager' ? ['Needs an app key with the role manager.'] : []),
+    ...(managerFields ? [`Only an app key with the role manager may give ${managerFields.join(', ')}.`] : []),
+  ].join('\n\n')
+  return text === '' ? {} : { description: text }
 }
 
 function parameters(schema: z.ZodObject | undefined, place: 'path' | 'query', components: Json): Json[] {
@@ -101,7 +110,7 @@ function requestBody(body: NonNullable<Route['body']>, components: Json): Json {
 
 function responses(route: Route, components: Json): Json {
   jsonSchema(errorMessage, components)
-  const failures = [...route.errors, ...(route.access === 'open' ? [] : [401]), 500]
+  const failures = [...failureStatuses(route), 500]
   return {
     [route.success.status]: success(route, components),
     ...Object.fromEntries(failures.map((status) => [status, { $ref: `#/components/responses/Failure${status}` }])),

@@ -23,8 +23,10 @@ export type Route = {
   readonly path: string
   readonly summary: string
   readonly description?: string
-  /** `open` needs no app key. Default `key`. */
-  readonly access?: 'key' | 'open'
+  /** `open` needs no app key, `manager` one with that role. Default `key`: any. */
+  readonly access?: 'key' | 'open' | 'manager'
+  /** Fields of the body that only a manager may give, where others may call the route without them. */
+  readonly managerFields?: readonly string[]
   readonly params?: z.ZodObject
   /** Each value is text on the wire; a field may declare a list to take a repeated one. */
   readonly query?: z.ZodObject
@@ -63,8 +65,21 @@ export const defineApi = <const A extends Api>(api: A): A => api
 
 type Parsed<S> = S extends z.ZodType ? z.output<S> : S extends 'bytes' ? AsyncIterable<Uint8Array> : undefined
 
-/** The authenticated caller of a route: the app key's identity and name. */
-export type RestCaller = { readonly nodeId: NodeId; readonly keyName: string; readonly role: string }
+/**
+ * What an app key may do. A `manager` may do everything, as every key of the original may. An `agent` may trade for its
+ * identity, by the published APIs and ours; it may not change the node: its identities, keys, peers and settings.
+ */
+export const APP_KEY_ROLES = ['manager', 'agent'] as const
+export type AppKeyRole = (typeof APP_KEY_ROLES)[number]
+
+/** The authenticated caller of a route: the app key's identity, name and role. */
+export type RestCaller = { readonly nodeId: NodeId; readonly keyName: string; readonly role: AppKeyRole }
+
+/** The statuses of documented failures of a route, beside 500: its own, and those of its access. */
+export function failureStatuses({ access, managerFields, errors }: Route): number[] {
+  const ofAccess = access === 'open' ? [] : access === 'manager' || managerFields ? [401, 403] : [401]
+  return [...new Set([...errors, ...ofAccess])]
+}
 
 /** What a handler gets: everything parsed. `signal` aborts when the client has gone or the server stops. */
 export type RouteRequest<R extends Route> = {

@@ -31,7 +31,7 @@ import type { z } from 'zod'
 import { activityAgreements, activityRoutes, createActivity, emetActivityRoutes } from './activity/index.ts'
 import { createAdminRoutes } from './admin/index.ts'
 import { createClientServices, createFiles, filesRoutes, gsbRoutes, gsbWebSockets } from './files/index.ts'
-import { createIdentity, createIdentityRoutes, createIdentityStore } from './identity/index.ts'
+import { createIdentity, createIdentityRoutes, createIdentityStore, type IdentityService } from './identity/index.ts'
 import { createEmetMarketRoutes, createMarket, createMarketRoutes, createOfferIndex } from './market/index.ts'
 import { createEmetNetRoutes, createNetRoutes, netIdentity } from './net/index.ts'
 import { type NodeOptions, nodeOptionsSchema } from './options.ts'
@@ -163,10 +163,17 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
     rest,
   ]
   const stop = await startAll(parts, logger)
-  const cliAppKey = identity.createAppKey({ name: CLI_APP_KEY }).key
+  const cliAppKey = ownAppKey(identity)
   const { endpoints } = net.status()
   logger.info('the daemon is ready', { nodeId: identity.defaultId, apiUrl: rest.url, endpoints })
   return { nodeId: identity.defaultId, apiUrl: rest.url, busUrl: busServer.url, endpoints, cliAppKey, stop }
+}
+
+/** The key of this machine's own commands, bound to the default identity, which may be another than at the last start. */
+function ownAppKey(identity: IdentityService): string {
+  const old = identity.appKeys().find(({ name }) => name === CLI_APP_KEY)
+  if (old && (old.nodeId !== identity.defaultId || old.role !== 'manager')) identity.dropAppKey(CLI_APP_KEY)
+  return identity.createAppKey({ name: CLI_APP_KEY }).key
 }
 
 function erc20Options({ paymentNetworks, defaultPaymentNetwork, paymentGatherMs }: z.output<typeof nodeOptionsSchema>) {

@@ -1,4 +1,7 @@
-/** Files published to peers, and files that peers may upload. */
+/**
+ * Files published to peers, and files that peers may upload. What names a path on the disk acts with the daemon's own rights
+ * there, its data folder included, and is for managers.
+ */
 import { maybe, nullable, shortTextSchema } from '@emet/core'
 import { z } from 'zod'
 import { listQuery } from '../query.ts'
@@ -34,6 +37,7 @@ export const emetFilesApi = defineApi({
     publish: {
       method: 'POST',
       path: '/files/publish',
+      access: 'manager',
       summary: 'Publishes a file on the disk of the node',
       body: z.object({ path: z.string().min(1).max(4096) }),
       success: { status: 200, body: publishedSchema },
@@ -44,6 +48,7 @@ export const emetFilesApi = defineApi({
       path: '/files/receive',
       summary: 'Opens a URL that a peer may upload one file to. Without a path the node keeps the bytes',
       body: z.object({ path: maybe(z.string().min(1).max(4096)) }),
+      managerFields: ['path'],
       success: { status: 200, body: z.object({ url: z.string() }) },
       errors: [400, 403],
     },
@@ -82,6 +87,7 @@ export const emetFilesApi = defineApi({
     download: {
       method: 'POST',
       path: '/files/download',
+      access: 'manager',
       summary: 'Copies the file behind a URL of any node to the disk of this one',
       body: z.object({ url: fileUrl, path: z.string().min(1).max(4096) }),
       success: { status: 200, body: publishedSchema },
@@ -90,6 +96,7 @@ export const emetFilesApi = defineApi({
     upload: {
       method: 'POST',
       path: '/files/upload',
+      access: 'manager',
       summary: 'Copies a file on the disk of the node to a URL that another node has opened',
       body: z.object({ path: z.string().min(1).max(4096), url: fileUrl }),
       success: { status: 200, body: publishedSchema },

@@ -2,7 +2,7 @@
 import { instantSchema, maybe, nodeIdSchema, nullable, shortTextSchema } from '@emet/core'
 import { z } from 'zod'
 import { idParam } from '../query.ts'
-import { defineApi } from '../route.ts'
+import { APP_KEY_ROLES, defineApi } from '../route.ts'
 import { byNode, done, EMET_BASE, malformed } from './shared.ts'
 
 /** Longest password of a keystore, in characters. */
@@ -19,7 +19,7 @@ const appKeySchema = z
   .object({
     key: z.string(),
     name: z.string(),
-    role: z.string(),
+    role: z.enum(APP_KEY_ROLES),
     nodeId: nodeIdSchema,
     allowOrigins: z.array(z.string()),
     created: instantSchema,
@@ -40,6 +40,7 @@ export const emetIdentityApi = defineApi({
     list: {
       method: 'GET',
       path: '/identities',
+      access: 'manager',
       summary: 'The identities of this node, the default one first',
       success: { status: 200, body: z.array(identitySchema) },
       errors: [],
@@ -47,6 +48,7 @@ export const emetIdentityApi = defineApi({
     create: {
       method: 'POST',
       path: '/identities',
+      access: 'manager',
       summary: 'Makes an identity, with a new key or a given one',
       body: z.object({
         alias: maybe(shortTextSchema),
@@ -60,6 +62,7 @@ export const emetIdentityApi = defineApi({
     importKeystore: {
       method: 'POST',
       path: '/identities/import',
+      access: 'manager',
       summary: 'Makes an identity of a keystore',
       body: z.object({
         keystore: keystoreSchema,
@@ -73,6 +76,7 @@ export const emetIdentityApi = defineApi({
     exportKeystore: {
       method: 'GET',
       path: '/identities/:nodeId/keystore',
+      access: 'manager',
       summary: 'The keystore of an identity, encrypted as it is kept',
       params: byNode,
       success: { status: 200, body: keystoreSchema },
@@ -81,6 +85,7 @@ export const emetIdentityApi = defineApi({
     update: {
       method: 'PUT',
       path: '/identities/:nodeId',
+      access: 'manager',
       summary: 'Renames an identity, or makes it the default one',
       params: byNode,
       body: z.object({ alias: shortTextSchema.nullable().optional(), setDefault: maybe(z.boolean()) }),
@@ -90,6 +95,7 @@ export const emetIdentityApi = defineApi({
     drop: {
       method: 'DELETE',
       path: '/identities/:nodeId',
+      access: 'manager',
       summary: 'Deletes an identity and its key',
       params: byNode,
       success: done,
@@ -98,6 +104,7 @@ export const emetIdentityApi = defineApi({
     lock: {
       method: 'POST',
       path: '/identities/:nodeId/lock',
+      access: 'manager',
       summary: 'Forgets the decrypted key of an identity',
       params: byNode,
       success: done,
@@ -106,6 +113,7 @@ export const emetIdentityApi = defineApi({
     unlock: {
       method: 'POST',
       path: '/identities/:nodeId/unlock',
+      access: 'manager',
       summary: 'Decrypts the key of an identity',
       params: byNode,
       body: z.object({ password: passwordSchema }),
@@ -115,6 +123,7 @@ export const emetIdentityApi = defineApi({
     listAppKeys: {
       method: 'GET',
       path: '/app-keys',
+      access: 'manager',
       summary: 'The app keys of this node',
       success: { status: 200, body: z.array(appKeySchema) },
       errors: [],
@@ -122,10 +131,12 @@ export const emetIdentityApi = defineApi({
     createAppKey: {
       method: 'POST',
       path: '/app-keys',
-      summary: 'Makes an app key; the same name on the same identity gets the key there is',
+      access: 'manager',
+      summary: 'Makes an app key; the same name and role on the same identity gets the key there is',
       body: z.object({
         name: shortTextSchema.min(1),
         nodeId: maybe(nodeIdSchema).describe('Default: the default identity'),
+        role: maybe(z.enum(APP_KEY_ROLES)).describe('Default: manager. An agent trades, and does not change the node'),
         allowOrigins: maybe(z.array(shortTextSchema).max(ALLOWED_ORIGINS_MAX)),
       }),
       success: { status: 201, body: appKeySchema },
@@ -134,6 +145,7 @@ export const emetIdentityApi = defineApi({
     dropAppKey: {
       method: 'DELETE',
       path: '/app-keys/:name',
+      access: 'manager',
       summary: 'Deletes an app key; it stops working at once',
       params: z.object({ name: idParam }),
       success: done,

@@ -51,6 +51,7 @@ export const emetNetApi = defineApi({
     connect: {
       method: 'POST',
       path: '/net/peers',
+      access: 'manager',
       summary: 'Connects to a peer: a node id, which is looked up, or an endpoint',
       body: z.object({ target: shortTextSchema.min(1) }),
       success: { status: 200, body: peerSchema },
@@ -59,6 +60,7 @@ export const emetNetApi = defineApi({
     disconnect: {
       method: 'DELETE',
       path: '/net/peers/:nodeId',
+      access: 'manager',
       summary: 'Closes the connection to a peer',
       params: byNode,
       success: done,

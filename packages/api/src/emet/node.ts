@@ -36,6 +36,7 @@ export const emetNodeApi = defineApi({
     getConfig: {
       method: 'GET',
       path: '/config',
+      access: 'manager',
       summary: 'The settings in effect; secrets are left out',
       success: { status: 200, body: z.record(z.string(), z.unknown()) },
       errors: [],
@@ -43,6 +44,7 @@ export const emetNodeApi = defineApi({
     shutdown: {
       method: 'POST',
       path: '/shutdown',
+      access: 'manager',
       summary: 'Stops the daemon, after this answer',
       success: done,
       errors: [],

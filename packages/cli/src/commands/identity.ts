@@ -1,9 +1,11 @@
 /** Commands over identities and app keys. */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { APP_KEY_ROLES, type AppKeyRole } from '@emet/api'
 import { formatInstant } from '@emet/core'
 import { CliError } from '../errors.ts'
 import type { Action } from './context.ts'
 import { requireNodeId } from './query.ts'
+import { readPasswordFile } from './secrets.ts'
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
@@ -82,9 +84,10 @@ export const appKeyList: Action = async ({ client, output, signal }) => {
   output.table(
     output.isJson
       ? appKeys
-      : appKeys.map(({ name, key, nodeId, created }) => ({
+      : appKeys.map(({ name, key, role, nodeId, created }) => ({
           name,
           key,
+          role,
           id: nodeId,
           created: formatInstant(created).slice(0, 19),
         })),
@@ -96,6 +99,7 @@ export const appKeyCreate: Action = async ({ client, output, signal }, [name = '
   const body = {
     name,
     nodeId: id === undefined ? undefined : requireNodeId(id),
+    role: readRole(text(flags['role'])),
     allowOrigins: flags['allowOrigin'] as string[] | undefined,
   }
   const appKey = await client().emet.identity.createAppKey({ body, signal })
@@ -107,10 +111,16 @@ export const appKeyDrop: Action = async ({ client, output, signal }, [name = '']
   output.done(`app key "${name}" is deleted`)
 }
 
+function readRole(given: string | undefined): AppKeyRole | undefined {
+  const role = APP_KEY_ROLES.find((known) => known === given)
+  if (given === undefined || role) return role
+  throw new CliError('bad-argument', `--role is ${JSON.stringify(given)}, not one of ${APP_KEY_ROLES.join(', ')}`)
+}
+
 /** Secrets come from files, never from the command line, where every user of the machine could read them. */
 function readPassword(flags: Readonly<Record<string, unknown>>): string | undefined {
   const file = text(flags['passwordFile'])
-  return file === undefined ? undefined : readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+  return file === undefined ? undefined : readPasswordFile(file)
 }
 
 function readPrivateKey(flags: Readonly<Record<string, unknown>>): string | undefined {

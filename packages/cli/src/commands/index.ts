@@ -13,6 +13,23 @@ const NETWORK = ['--network <name>', 'payment network, e.g. hoodi'] as const
 const LAST = ['--last <n>', 'how many, the newest first (default 50)'] as const
 const PASSWORD = ['--password-file <file>', 'file that holds the password'] as const
 
+/** What the commands of one word are about. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  node: 'The daemon',
+  relay: 'A meeting point for nodes, with an index of offers',
+  provider: 'Selling this machine: the agent, prices, and how much is lent',
+  preset: 'What is sold, and for how much',
+  profile: 'How much of the machine is lent',
+  id: 'Identities: the keys a node acts with',
+  'app-key': 'Tokens of REST clients',
+  payment: 'Balances, reserved funds, debit notes, invoices, payments',
+  market: 'Offers, demands and agreements',
+  activity: 'Uses of rented machines',
+  net: 'The peer network',
+  config: 'Settings, and where they come from',
+  gftp: 'The file server that existing Golem programs start',
+}
+
 export const COMMANDS: readonly CommandSpec[] = [
   {
     usage: 'demo',
@@ -46,6 +63,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       ['--out <file...>', 'file to fetch: /output/<name> there'],
       ['--budget <glm>', 'the most to spend (default 1)'],
       ['--timeout <seconds>', 'the longest rental (default 1800)'],
+      ['--wait <seconds>', 'how long to look for a provider (default 30)'],
+      ['--entry <name>', 'entry point of a package (default main)'],
       ['--network <name>', 'payment network'],
       ['--subnet <name>', 'only providers of this subnet (default public)'],
       ['--quiet', 'no progress, only what the program prints'],
@@ -57,9 +76,14 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Transfers files for other programs: JSON-RPC on standard input and output',
     load: async () => (await import('./gftp.ts')).gftpServer,
   },
-  { usage: 'node run', summary: 'Runs the daemon', load: processes('nodeRun') },
+  { usage: 'node run', summary: 'Runs the daemon', takesDaemonSettings: true, load: processes('nodeRun') },
   { usage: 'node stop', summary: 'Stops the daemon', load: processes('nodeStop') },
-  { usage: 'relay run', summary: 'Runs a relay: a meeting point with an index of offers', load: processes('relayRun') },
+  {
+    usage: 'relay run',
+    summary: 'Runs a relay: a meeting point with an index of offers',
+    takesDaemonSettings: true,
+    load: processes('relayRun'),
+  },
   {
     usage: 'provider run',
     summary: 'Sells this machine through the daemon',
@@ -148,6 +172,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Makes a token for a REST client, and prints it',
     flags: [
       ['--id <address>', 'the identity it acts for (default: the default one)'],
+      ['--role <role>', 'manager: may do everything (default); agent: may trade, but not change the node'],
       ['--allow-origin <origin...>', 'web pages that may use it'],
     ],
     load: identity('appKeyCreate'),

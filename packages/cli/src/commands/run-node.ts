@@ -8,6 +8,7 @@ import type { Settings } from '../settings.ts'
 import { type Running, runSupervised } from '../supervised.ts'
 import { readVersion } from '../version.ts'
 import type { Action } from './context.ts'
+import { readPasswordFile } from './secrets.ts'
 
 const netOptions = (settings: Settings) => ({
   listen: settings.netListen,
@@ -19,6 +20,7 @@ const netOptions = (settings: Settings) => ({
 const identityOptions = (settings: Settings) => ({
   ...(settings.autoconfSecret ? { autoconfSecret: settings.autoconfSecret } : {}),
   ...(settings.autoconfAppKey ? { autoconfAppKey: settings.autoconfAppKey } : {}),
+  ...(settings.defaultPasswordFile ? { defaultPassword: readPasswordFile(settings.defaultPasswordFile) } : {}),
 })
 
 export const nodeRun: Action = async ({ settings: { values }, output, env }) => {

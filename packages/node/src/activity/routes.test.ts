@@ -62,7 +62,7 @@ const activities: Activities = {
 const routes = activityRoutes(activities)
 const { signal } = new AbortController()
 const request = {
-  caller: { nodeId: owner, keyName: 'k', role: 'manager' },
+  caller: { nodeId: owner, keyName: 'k', role: 'manager' as const },
   headers: {},
   wantsEvents: false,
   signal,

@@ -29,14 +29,15 @@ export function createAppKeys(deps: AppKeysDeps): AppKeys {
   const byKey = new Map<string, AppKey>()
   const byName = (name: string) => [...byKey.values()].find((appKey) => appKey.name === name)
 
-  const createAppKey: IdentityService['createAppKey'] = ({ name, nodeId = deps.defaultId(), allowOrigins = [] }) => {
+  const createAppKey: IdentityService['createAppKey'] = (request) => {
+    const { name, nodeId = deps.defaultId(), role = 'manager', allowOrigins = [] } = request
     const existing = byName(name)
-    if (existing?.nodeId === nodeId) return existing
-    if (existing) throw new IdentityError('app-key-taken', `app key "${name}" belongs to ${existing.nodeId}`, { name })
+    if (existing?.nodeId === nodeId && existing.role === role) return existing
+    if (existing) throw taken(existing)
     if (byKey.size >= APP_KEYS_MAX) throw new IdentityError('too-many', `a node holds at most ${APP_KEYS_MAX} app keys`)
     const place = deps.place(nodeId)
     if (!place) throw new IdentityError('unknown-identity', `no identity ${nodeId}; see \`emet id list\``, { nodeId })
-    const created = { key: randomHexId(random), name, role: 'manager', nodeId, allowOrigins, createdMs: clock.nowMs() }
+    const created = { key: randomHexId(random), name, role, nodeId, allowOrigins, createdMs: clock.nowMs() }
     if (place === 'stored') store.saveAppKey(created)
     byKey.set(created.key, created)
     return created
@@ -63,4 +64,9 @@ export function createAppKeys(deps: AppKeysDeps): AppKeys {
     dropAppKey,
     findAppKey: (key) => byKey.get(key),
   }
+}
+
+function taken({ name, nodeId, role }: AppKey): IdentityError {
+  const message = `app key "${name}" belongs to ${nodeId} in the role ${role}; choose another name, or drop it first`
+  return new IdentityError('app-key-taken', message, { name, nodeId, role })
 }

@@ -10,6 +10,8 @@ export type IdentityErrorCode =
   | 'alias-taken'
   /** The default identity cannot be dropped or locked. */
   | 'is-default'
+  /** The default identity has a password, and the daemon does not know it: it could not start. */
+  | 'default-locked'
   | 'unknown-app-key'
   /** The name belongs to an app key of another identity. */
   | 'app-key-taken'

@@ -117,3 +117,71 @@ test('errors carry codes', () => {
     expect(hasCode(error, IdentityError, 'bad-private-key')).toBe(true)
   }
 })
+
+test('what has a password the daemon does not know is never made the default: the next start would fail', async () => {
+  const db = openDatabase({ path: ':memory:' })
+  const identity = open(db)
+  await identity.start()
+  const first = identity.defaultId
+  const refused = { code: 'default-locked', message: expect.stringContaining('--default-password-file') }
+  await expect(identity.create({ password: 'pass', setDefault: true })).rejects.toMatchObject(refused)
+  const { nodeId } = await identity.create({ password: 'pass' })
+  await expect(identity.update(nodeId, { setDefault: true })).rejects.toMatchObject(refused)
+  const keystore = await sealKey(parsePrivateKey(SECRET), 'other', createSeededRandom(3))
+  await expect(identity.importKeystore({ keystore, password: 'other', setDefault: true })).rejects.toMatchObject(
+    refused,
+  )
+  expect(identity.list()).toHaveLength(2)
+  const again = open(db)
+  await again.start()
+  expect(again.defaultId).toBe(first)
+})
+
+test('the default identity may have the password that the daemon is started with', async () => {
+  const db = openDatabase({ path: ':memory:' })
+  const identity = open(db, { defaultPassword: 'pass' })
+  await identity.start()
+  const made = await identity.create({ password: 'pass', setDefault: true })
+  expect(identity.defaultId).toBe(made.nodeId)
+  const again = open(db, { defaultPassword: 'pass' })
+  await again.start()
+  expect(await again.sign(made.nodeId, new Uint8Array(32).fill(1))).toHaveLength(65)
+  await expect(open(db).start()).rejects.toMatchObject({ code: 'default-locked' })
+  await expect(open(db, { defaultPassword: 'wrong' }).start()).rejects.toMatchObject({ code: 'default-locked' })
+})
+
+test('making a locked identity the default unlocks it', async () => {
+  const identity = open(undefined, { defaultPassword: 'pass' })
+  await identity.start()
+  const { nodeId } = await identity.create({ password: 'pass' })
+  identity.lock(nodeId)
+  expect(await identity.update(nodeId, { setDefault: true })).toMatchObject({ isDefault: true, isLocked: false })
+})
+
+test('a locked identity that was made beside the autoconfigured one does not become the default without it', async () => {
+  const db = openDatabase({ path: ':memory:' })
+  const withSecret = open(db, { autoconfSecret: SECRET })
+  await withSecret.start()
+  const { nodeId } = await withSecret.create({ password: 'pass' })
+  const without = createIdentity(
+    { store: createIdentityStore(db), clock: createVirtualClock(), random: createSeededRandom(8) },
+    {},
+  )
+  await without.start()
+  expect([NODE_ID, nodeId]).not.toContain(without.defaultId)
+  expect(without.list().find(({ isDefault }) => isDefault)).toMatchObject({ isLocked: false })
+})
+
+test('app keys have a role, which a second request cannot change', async () => {
+  const db = openDatabase({ path: ':memory:' })
+  const identity = open(db, { autoconfAppKey: 'try_golem' })
+  await identity.start()
+  expect(identity.createAppKey({ name: 'boss' }).role).toBe('manager')
+  expect(identity.findAppKey('try_golem')?.role).toBe('manager')
+  const { key } = identity.createAppKey({ name: 'agent', role: 'agent' })
+  expect(identity.createAppKey({ name: 'agent', role: 'agent' }).key).toBe(key)
+  expect(() => identity.createAppKey({ name: 'agent' })).toThrow(/in the role agent/)
+  const again = open(db)
+  await again.start()
+  expect(again.findAppKey(key)?.role).toBe('agent')
+})

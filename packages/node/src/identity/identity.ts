@@ -5,7 +5,7 @@ import { createKeyRing } from './key-ring.ts'
 import { createPrivateKey, nodeIdOf, parsePrivateKey, recoverSigner, signDigest } from './keys.ts'
 import { type Keystore, openKey, sealKey } from './keystore.ts'
 import type { IdentityOptions } from './options.ts'
-import type { IdentityStore } from './store.ts'
+import type { IdentityStore, StoredIdentity } from './store.ts'
 import type { IdentityService } from './types.ts'
 
 export type IdentityDeps = { readonly store: IdentityStore; readonly clock: Clock; readonly random: Random }
@@ -26,9 +26,31 @@ export function createIdentity(deps: IdentityDeps, options: IdentityOptions): Id
     ring.add({ nodeId, alias: request.alias ?? null, keystore }, key, request.setDefault ?? false)
     return ring.describe(nodeId)
   }
+  const opensAtStart = (password: string) => password === '' || password === options.defaultPassword
   const create: IdentityService['create'] = async ({ privateKey, password = '', ...request }) => {
     const key = privateKey ?? createPrivateKey(random)
+    if (request.setDefault && !opensAtStart(password)) throw defaultLocked(nodeIdOf(key))
     return add(key, await sealKey(key, password, random), request)
+  }
+  const importKeystore: IdentityService['importKeystore'] = async ({ keystore, password, ...request }) => {
+    const key = await openKey(keystore, password)
+    if (request.setDefault && !opensAtStart(password)) throw defaultLocked(nodeIdOf(key))
+    return add(key, keystore as Keystore, request)
+  }
+  /** The key of an identity, by the passwords that a start knows. */
+  const openAtStart = async ({ keystore }: StoredIdentity) => {
+    const open = (password: string) => openKey(keystore, password).catch(() => undefined)
+    const { defaultPassword } = options
+    return (await open('')) ?? (defaultPassword === undefined ? undefined : await open(defaultPassword))
+  }
+  const update: IdentityService['update'] = async (id, change) => {
+    if (change.setDefault) {
+      const key = await openAtStart(ring.stored(id))
+      if (!key) throw defaultLocked(id)
+      ring.unlock(ring.stored(id).nodeId, key)
+    }
+    ring.change(ring.stored(id).nodeId, change)
+    return ring.describe(id)
   }
   const refuseDefault = (id: NodeId, what: string) => {
     if (ring.stored(id).nodeId !== ring.defaultId()) return
@@ -36,9 +58,13 @@ export function createIdentity(deps: IdentityDeps, options: IdentityOptions): Id
   }
   const start = async () => {
     for (const identity of store.identities()) {
-      ring.load(identity, await openKey(identity.keystore, '').catch(() => undefined))
+      const key = identity.isDefault
+        ? await openAtStart(identity)
+        : await openKey(identity.keystore, '').catch(() => undefined)
+      if (identity.isDefault && !key && !autoconfKey) throw defaultLocked(identity.nodeId)
+      ring.load(identity, key)
     }
-    if (!autoconfKey && store.identities().length === 0) await create({})
+    if (!autoconfKey && !store.identities().some(({ isDefault }) => isDefault)) await create({ setDefault: true })
     appKeys.load()
     if (options.autoconfAppKey) appKeys.addTransient(options.autoconfAppKey, 'autoconfigured', ring.defaultId())
   }
@@ -55,13 +81,9 @@ export function createIdentity(deps: IdentityDeps, options: IdentityOptions): Id
     privateKey: (id) => ring.key(id).slice(),
     list: ring.all,
     create,
-    importKeystore: async ({ keystore, password, ...request }) =>
-      add(await openKey(keystore, password), keystore as Keystore, request),
+    importKeystore,
     exportKeystore: (id) => ring.stored(id).keystore,
-    update: (id, change) => {
-      ring.change(ring.stored(id).nodeId, change)
-      return ring.describe(id)
-    },
+    update,
     drop: (id) => {
       refuseDefault(id, 'dropped')
       ring.remove(id)
@@ -77,4 +99,12 @@ export function createIdentity(deps: IdentityDeps, options: IdentityOptions): Id
     dropAppKey: appKeys.dropAppKey,
     findAppKey: appKeys.findAppKey,
   }
+}
+
+/** A daemon needs the key of its default identity to start. */
+function defaultLocked(nodeId: NodeId): IdentityError {
+  const message =
+    `${nodeId} has a password that the daemon does not know, and the daemon cannot start without the key of its default ` +
+    'identity; run it with --default-password-file (EMET_DEFAULT_PASSWORD_FILE)'
+  return new IdentityError('default-locked', message, { nodeId })
 }

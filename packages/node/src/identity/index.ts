@@ -1,7 +1,7 @@
 /**
  * Identity: the keys a node acts with, and the app keys of its REST clients.
  *
- *     start():  read keystores -> unlock those with an empty password -> first run: make a default identity
+ *     start():  read keystores -> unlock those with an empty password, and the default one -> first run: make a default identity
  *
  * Keys are Web3 Secret Storage (`keystore.ts`), signatures secp256k1 (`keys.ts`).
  */

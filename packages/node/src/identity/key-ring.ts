@@ -78,7 +78,7 @@ export function createKeyRing(store: IdentityStore, autoconfKey: Uint8Array | un
         throw new IdentityError('too-many', `a node holds ${IDENTITIES_MAX} identities`)
       checkAlias(identities, identity.alias, identity.nodeId)
       store.transaction(() => {
-        save({ ...identity, isDefault: identities.size === 0 })
+        save({ ...identity, isDefault: false })
         if (setDefault) makeDefault(identity.nodeId)
       })
       keys.set(identity.nodeId, key)

@@ -13,6 +13,7 @@ const STATUS: Readonly<Record<IdentityErrorCode, number>> = {
   'bad-private-key': 400,
   'alias-taken': 409,
   'is-default': 409,
+  'default-locked': 409,
   'unknown-app-key': 404,
   'app-key-taken': 409,
   'too-many': 409,

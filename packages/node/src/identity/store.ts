@@ -71,7 +71,8 @@ function appKeyFromRow(row: Row): AppKey {
   return {
     key: String(row['key']),
     name: String(row['name']),
-    role: String(row['role']),
+    // What we do not know gets the least.
+    role: row['role'] === 'manager' ? 'manager' : 'agent',
     nodeId: nodeId(String(row['node_id'])),
     allowOrigins: JSON.parse(String(row['allow_origins'])),
     createdMs: Number(row['created_ms']),

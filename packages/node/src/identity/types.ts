@@ -2,6 +2,7 @@
  * Identity: the keys a node acts with. One identity is the default; each REST client acts for one of them through its
  * app key. Keys are kept as Web3 Secret Storage; an identity with an empty password is unlocked at start.
  */
+import type { AppKeyRole } from '@emet/api'
 import type { NodeId, Service } from '@emet/core'
 
 export type Identity = {
@@ -11,14 +12,21 @@ export type Identity = {
   readonly isLocked: boolean
 }
 
-/** A REST client's token. All rights come from the identity it is bound to. */
+/** A REST client's token. It acts for the identity it is bound to; its role says what it may do with the node itself. */
 export type AppKey = {
   readonly key: string
   readonly name: string
-  readonly role: string
+  readonly role: AppKeyRole
   readonly nodeId: NodeId
   readonly allowOrigins: readonly string[]
   readonly createdMs: number
+}
+
+export type AppKeyRequest = {
+  readonly name: string
+  readonly nodeId?: NodeId
+  readonly role?: AppKeyRole
+  readonly allowOrigins?: readonly string[]
 }
 
 /** What other modules need of identity: who we are, and signatures. */
@@ -36,12 +44,14 @@ export interface Signer {
 
 export interface IdentityService extends Signer, Service {
   list(): Identity[]
+  /** Throws `default-locked` when it would be the default identity and could not be unlocked at the next start. */
   create(request: {
     alias?: string
     privateKey?: Uint8Array
     password?: string
     setDefault?: boolean
   }): Promise<Identity>
+  /** Throws as `create` does. */
   importKeystore(request: {
     keystore: unknown
     password: string
@@ -50,13 +60,14 @@ export interface IdentityService extends Signer, Service {
   }): Promise<Identity>
   /** The keystore JSON (Web3 Secret Storage v3). */
   exportKeystore(id: NodeId): unknown
-  update(id: NodeId, change: { alias?: string | null; setDefault?: boolean }): Identity
+  /** Throws as `create` does. */
+  update(id: NodeId, change: { alias?: string | null; setDefault?: boolean }): Promise<Identity>
   drop(id: NodeId): void
   lock(id: NodeId): void
   unlock(id: NodeId, password: string): Promise<void>
   appKeys(): AppKey[]
-  /** The same name on the same identity returns the existing key. */
-  createAppKey(request: { name: string; nodeId?: NodeId; allowOrigins?: readonly string[] }): AppKey
+  /** The same name on the same identity, in the same role, returns the existing key. Default role: manager. */
+  createAppKey(request: AppKeyRequest): AppKey
   dropAppKey(name: string): void
   findAppKey(key: string): AppKey | undefined
 }

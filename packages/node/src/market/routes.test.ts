@@ -25,7 +25,7 @@ async function call(pair: Pair, who: 'requestor' | 'provider', name: Name, input
   const route = marketApi.routes[name]
   const query = 'query' in route ? route.query.parse(input.query ?? {}) : undefined
   const handler = createMarketRoutes(pair[who])[name] as (request: unknown) => Promise<unknown>
-  const caller = { nodeId, keyName: 'test', role: 'manager' }
+  const caller = { nodeId, keyName: 'test', role: 'manager' as const }
   const signal = new AbortController().signal
   const request = {
     params: input.params,
@@ -170,7 +170,7 @@ describe('our own routes', () => {
     const { demandId } = await sign(pair)
     const routes = createEmetMarketRoutes(pair.requestor)
     const base = {
-      caller: { nodeId: pair.r.nodeId, keyName: 'k', role: 'manager' },
+      caller: { nodeId: pair.r.nodeId, keyName: 'k', role: 'manager' as const },
       headers: {},
       wantsEvents: false,
       body: undefined,

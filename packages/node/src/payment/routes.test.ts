@@ -26,7 +26,7 @@ async function call(node: TestNode, name: string, given: Call = {}): Promise<Ans
     params: parse(route.params, given.params),
     query: parse(route.query, given.query),
     body: parse(route.body, given.body),
-    caller: { nodeId: given.as ?? node.id, keyName: 'test', role: 'manager' },
+    caller: { nodeId: given.as ?? node.id, keyName: 'test', role: 'manager' as const },
     headers: given.headers ?? {},
     wantsEvents: false,
     signal: new AbortController().signal,

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { createCalls } from './calls.ts'
 import { JSON_BODY_BYTES_MAX } from './options.ts'
 import { buildApp } from './server.ts'
-import { type Recorded, recordingMounts, TEST_KEY, testDeps, testOptions } from './testing.ts'
+import { type Recorded, recordingMounts, TEST_AGENT_KEY, TEST_KEY, testDeps, testOptions } from './testing.ts'
 
 const OPEN = ['/metrics-api', '/version/get']
 const recorded: Recorded[] = []
@@ -95,6 +95,17 @@ describe.each(titled(http))('%s', (_, entry) => {
     expect(recorded).toHaveLength(isOpen(entry) ? 3 : 0)
   })
 
+  it('wants the role that it declares', async () => {
+    const authorization = `Bearer ${TEST_AGENT_KEY.key}`
+    const answer = await app.inject(requestFor(entry, { headers: { authorization } }))
+    const given = route.body instanceof z.ZodType ? (sampleOf(route.body) as object) : {}
+    const isForManagers = route.access === 'manager' || route.managerFields?.some((name) => name in given)
+    if (!isForManagers) return expect(answer.statusCode).toBe(route.success.status)
+    expect(answer.statusCode).toBe(403)
+    expect(answer.json().message).toMatch(/needs an app key with the role manager, and "agent" has the role agent/)
+    expect(recorded).toHaveLength(0)
+  })
+
   it('takes the key from the query', async () => {
     const request = requestFor(entry, { headers: { authorization: '' } })
     const url = `${request.url}${String(request.url).includes('?') ? '&' : '?'}authToken=${TEST_KEY.key}`
@@ -130,6 +141,46 @@ describe.each(titled(http))('%s', (_, entry) => {
 function matches({ api, route }: Case, path: string): boolean {
   return new RegExp(`^${`${api.base}${route.path}`.replace(/:\w+/g, '[^/]+')}$`).test(path)
 }
+
+describe('an app key of an agent', () => {
+  const authorization = `Bearer ${TEST_AGENT_KEY.key}`
+  const reach = async (method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object) => {
+    const payload = body === undefined ? {} : { payload: JSON.stringify(body) }
+    const headers = { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
+    return (await app.inject({ method, url: `/emet/v1${path}`, headers, ...payload })).statusCode
+  }
+
+  it.each([
+    ['GET', '/identities'],
+    ['GET', `/identities/${TEST_KEY.nodeId}/keystore`],
+    ['DELETE', `/identities/${TEST_KEY.nodeId}`],
+    ['GET', '/app-keys'],
+    ['DELETE', '/app-keys/test'],
+    ['GET', '/config'],
+    ['POST', '/shutdown'],
+    ['DELETE', `/net/peers/${TEST_KEY.nodeId}`],
+  ] as const)('is refused at %s %s', async (method, path) => expect(await reach(method, path)).toBe(403))
+
+  it('cannot make itself a manager, even with a body that is wrong', async () => {
+    expect(await reach('POST', '/app-keys', { name: 'more', role: 'manager' })).toBe(403)
+    expect(await reach('POST', '/identities', { alias: 5 })).toBe(403)
+  })
+
+  it.each([
+    ['GET', '/status'],
+    ['GET', '/net/status'],
+    ['GET', '/net/peers'],
+    ['GET', '/payment/status'],
+    ['GET', '/activities'],
+    ['GET', '/files'],
+  ] as const)('is served at %s %s', async (method, path) => expect(await reach(method, path)).toBe(200))
+
+  it('moves bytes, but reaches no path on the disk of the node', async () => {
+    expect(await reach('POST', '/files/receive', {})).toBe(200)
+    expect(await reach('POST', '/files/receive', { path: '/etc/passwd' })).toBe(403)
+    expect(await reach('POST', '/files/publish', { path: '/etc/passwd' })).toBe(403)
+  })
+})
 
 describe.each(titled(withBody))('the body of %s', (_, entry) => {
   const { api, route } = entry

@@ -1,5 +1,5 @@
 /** Serves one route: parse, handle, answer. */
-import { EventStream, type RestCaller, RestError, type Route, type RouteRequest, routePath } from '@emet/api'
+import { type Api, EventStream, type RestCaller, RestError, type Route, type RouteRequest, routePath } from '@emet/api'
 import { CodedError, messageOf } from '@emet/core'
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -33,6 +33,7 @@ function serveHttp(app: FastifyInstance, mount: ApiMount, name: string, route: R
     url: routePath(mount.api, route),
     preHandler: async (request) => {
       if (request.ws) throw new RestError(400, 'this path is no WebSocket')
+      requireRole(mount.api, route, context.calls.of(request)?.caller)
     },
     handler: async (request, reply) => {
       const result = await handler(parsed(mount, route, request, context) as RouteRequest<Route>)
@@ -52,10 +53,30 @@ function serveWebSocket(app: FastifyInstance, mount: ApiMount, name: string, rou
     websocket: true,
     preHandler: async (request) => {
       if (!request.ws) throw new RestError(400, 'this path wants a WebSocket')
+      requireRole(mount.api, route, context.calls.of(request)?.caller)
       accepted.set(request, await check(parsed(mount, route, request, context) as RouteRequest<Route>))
     },
     handler: (socket, request) => accepted.get(request)?.(socket),
   })
+}
+
+/** Refuses an app key without the role that the route wants. */
+function requireRole(api: Api, route: Route, caller: RestCaller | undefined): void {
+  if (route.access !== 'manager' || caller?.role === 'manager') return
+  throw forbidden(`${route.method} ${routePath(api, route)}`, caller)
+}
+
+function requireRoleForFields({ managerFields = [] }: Route, body: unknown, caller: RestCaller | undefined): void {
+  if (caller?.role === 'manager' || typeof body !== 'object' || body === null) return
+  for (const name of managerFields)
+    if ((body as Record<string, unknown>)[name] !== undefined) throw forbidden(`the field "${name}"`, caller)
+}
+
+function forbidden(what: string, caller: RestCaller | undefined): RestError {
+  const message =
+    `${what} needs an app key with the role manager, and "${caller?.keyName}" has the role ${caller?.role}; ` +
+    '`emet app-key create <name>` makes one'
+  return new RestError(403, message)
 }
 
 /** What the handler gets. */
@@ -68,6 +89,7 @@ function parsed(mount: ApiMount, route: Route, request: FastifyRequest, { calls 
     contentType: headers['content-type'],
     body: request.body,
   })
+  requireRoleForFields(route, input.body, call?.caller)
   return {
     ...input,
     caller: call?.caller satisfies RestCaller | undefined,

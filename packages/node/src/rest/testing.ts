@@ -17,6 +17,9 @@ export const TEST_KEY: AppKey = {
   createdMs: 0,
 }
 
+/** A key that may trade, but not change the node. */
+export const TEST_AGENT_KEY: AppKey = { ...TEST_KEY, key: 'test-agent-key', name: 'agent', role: 'agent' }
+
 export type Recorded = { readonly api: Api; readonly name: string; readonly request: RouteRequest<Route> }
 
 /** Handlers for every route of `apis`, that return what the contract promises. */
@@ -45,10 +48,13 @@ function sampleReply(route: Route): unknown {
   return undefined
 }
 
-/** Dependencies around the given mounts, with one app key. */
+/** Dependencies around the given mounts, with an app key of each role. */
 export function testDeps(mounts: readonly ApiMount[], given: Partial<RestServerDeps> = {}): RestServerDeps {
   return {
-    keys: { findAppKey: (key) => (key === TEST_KEY.key ? TEST_KEY : undefined), appKeys: () => [TEST_KEY] },
+    keys: {
+      findAppKey: (key) => [TEST_KEY, TEST_AGENT_KEY].find((known) => known.key === key),
+      appKeys: () => [TEST_KEY, TEST_AGENT_KEY],
+    },
     mounts,
     clock: systemClock,
     log: silentLogger,
