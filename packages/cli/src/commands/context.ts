@@ -26,6 +26,8 @@ export type CommandSpec = {
   readonly usage: string
   readonly summary: string
   readonly flags?: readonly (readonly [flag: string, doc: string])[]
+  /** It runs a daemon, and takes a flag for each of its settings. */
+  readonly takesDaemonSettings?: boolean
   /** Loaded when the command is run: starting up must not pay for the others. */
   readonly load: () => Promise<Action>
 }
