@@ -17,12 +17,18 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createClient } from '@emet/api'
 import { connectBus } from '@emet/bus/socket'
-import { silentLogger, systemClock, systemRandom } from '@emet/core'
+import { type Logger, silentLogger, systemClock, systemRandom } from '@emet/core'
 import { createTransfers } from '@emet/exe-unit'
 import { startNode } from '@emet/node'
 
 const PIECE_BYTES = 256 * 1024
-const ports = { clock: systemClock, random: systemRandom, logger: silentLogger }
+/** A transfer that breaks and goes on is no measurement of anything: it must be seen. */
+const logger: Logger = {
+  ...silentLogger,
+  warn: (message, fields) => console.error(message, fields),
+  error: (message, fields) => console.error(message, fields),
+}
+const ports = { clock: systemClock, random: systemRandom, logger }
 
 type Reply = Record<string, string | number>
 type Role = (given: Record<string, string>) => Promise<(request: Record<string, string>) => Promise<Reply>>
@@ -45,7 +51,8 @@ const exeUnit: Role = async ({ busUrl = '', folder = '' }) => {
   const bus = await connectBus(ports, { url: busUrl })
   const transfers = createTransfers({ ...ports, bus }, { cacheDir: join(folder, 'cache'), allowPrivateHosts: false })
   const volumes = [{ path: '/', hostFolder: join(folder, 'work') }]
-  return async ({ from = '', to = '' }) => {
+  return async ({ from, to }) => {
+    if (!from || !to) return {}
     const signal = new AbortController().signal
     await transfers.transfer({ from, to }, { volumes, signal, onProgress: () => {} })
     return {}
@@ -138,6 +145,15 @@ async function measure(mb: number, runs: number, folder: string) {
   const unit = await start('exeUnit', { busUrl: String(busUrl), folder: join(folder, 'unit') })
   const { files } = createClient({ url: String(apiUrl), appKey: String(appKey) }).emet
   const rates: Record<'tcp' | 'publish' | 'in' | 'out', number[]> = { tcp: [], publish: [], in: [], out: [] }
+  const cpuSec: Record<'in' | 'out', number[][]> = { in: [], out: [] }
+  const usedSec = async () =>
+    Promise.all([requestor(), provider(), unit()].map(async (reply) => Number((await reply)['cpuSec'])))
+  const transfer = async (way: 'in' | 'out', from: string, to: string) => {
+    const before = await usedSec()
+    rates[way].push(await rate(() => unit({ from, to })))
+    const after = await usedSec()
+    cpuSec[way].push(after.map((sec, at) => ((sec - (before[at] ?? 0)) / bytes) * 1e9))
+  }
   const { port } = await tcp()
 
   for (let run = 0; run < runs; run++) {
@@ -150,14 +166,18 @@ async function measure(mb: number, runs: number, folder: string) {
         url = (await files.publish({ body: { path: source } })).url
       }),
     )
-    rates.in.push(await rate(() => unit({ from: url, to: 'container:/file' })))
+    await transfer('in', url, 'container:/file')
     const slot = await files.receive({ body: { path: target } })
-    rates.out.push(await rate(() => unit({ from: 'container:/file', to: slot.url })))
+    await transfer('out', 'container:/file', slot.url)
     for (const used of [url, slot.url]) await files.close({ query: { url: used } })
     await Promise.all([source, target].map((path) => rm(path)))
   }
   const usage = { requestor: await requestor(), provider: await provider() }
-  return { mb, runs, cores: availableParallelism(), load: loadavg()[0], rates, usage }
+  /** CPU seconds per GB: requestor's daemon, provider's daemon, exe-unit. Load on the machine changes these less. */
+  const cpuSecPerGb = Object.fromEntries(
+    Object.entries(cpuSec).map(([way, all]) => [way, [0, 1, 2].map((at) => median(all.map((sec) => sec[at] ?? 0)))]),
+  )
+  return { mb, runs, cores: availableParallelism(), load: loadavg()[0], rates, cpuSecPerGb, usage }
 }
 
 async function main(): Promise<void> {
@@ -176,6 +196,7 @@ async function main(): Promise<void> {
       'of plain TCP': `${((100 * median(all)) / limit).toFixed(1)} %`,
     }))
     console.table(rows)
+    console.table(setting.cpuSecPerGb)
     const peak = (reply: Reply) => Math.round(Number(reply['peakMb']))
     const peakMb = { requestor: peak(usage.requestor), provider: peak(usage.provider) }
     console.log(JSON.stringify({ bench: 'transfer', node: process.version, ...setting, rates, peakMb }))

@@ -141,7 +141,8 @@ function createOutput() {
       throw new BusError('too-large', `the body has more than ${BODY_BYTES_MAX} bytes; send it in parts`)
     }
     if (length + count <= buffer.length) return
-    const grown = new Uint8Array(Math.max(buffer.length * 2, length + count))
+    // With room for what follows the last large piece, so that it is not copied for that.
+    const grown = new Uint8Array(Math.max(buffer.length * 2, length + count + 256))
     grown.set(buffer)
     buffer = grown
     view = new DataView(buffer.buffer)

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type NetConnectOpts } from 'node:net'
 import { type Clock, type Logger, messageOf, parseNodeId, type Random, type Unregister } from '@emet/core'
 import { Body } from '../body.ts'
 import { createBus } from '../bus.ts'
@@ -6,7 +6,7 @@ import { BusError } from '../errors.ts'
 import { broadcastBody, unpackBody } from '../gsb/calls.ts'
 import type { Packet } from '../gsb/packet.ts'
 import type { Bus, BusCall, Caller } from '../types.ts'
-import { CONNECT_TIMEOUT_MS, RECONNECT_DELAY_MAX_MS, RECONNECT_DELAY_MIN_MS } from './limits.ts'
+import { CONNECT_TIMEOUT_MS, RECONNECT_DELAY_MAX_MS, RECONNECT_DELAY_MIN_MS, SEND_AHEAD_BYTES } from './limits.ts'
 import { createLink, type Link } from './link.ts'
 import { createRegistrations, type Registrations } from './registrations.ts'
 import { parseSocketUrl, type SocketAddress, socketOptions } from './url.ts'
@@ -130,7 +130,7 @@ async function openLink(
 
 function openSocket(clock: Clock, address: SocketAddress, signal: AbortSignal) {
   return new Promise<ReturnType<typeof connect>>((resolve, reject) => {
-    const socket = connect(socketOptions(address))
+    const socket = connect(withRoom(socketOptions(address)))
     socket.setNoDelay(true)
     const fail = (cause: unknown) => {
       stopTimer()
@@ -150,6 +150,11 @@ function openSocket(clock: Clock, address: SocketAddress, signal: AbortSignal) {
       resolve(socket)
     })
   })
+}
+
+/** The options of the socket, which passes on those of its stream. */
+function withRoom(options: ReturnType<typeof socketOptions>): NetConnectOpts {
+  return Object.assign(options, { writableHighWaterMark: SEND_AHEAD_BYTES })
 }
 
 /** The connection of the moment, for calls to wait for. */

@@ -20,3 +20,5 @@ export const RECONNECT_DELAY_MIN_MS = 100
 export const RECONNECT_DELAY_MAX_MS = 1_000
 /** How long an attempt to attach may take. */
 export const CONNECT_TIMEOUT_MS = 5_000
+/** Bytes that a sender hands to the socket before it waits for the other side to read. */
+export const SEND_AHEAD_BYTES = 1024 * 1024

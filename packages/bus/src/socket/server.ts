@@ -6,7 +6,7 @@ import { BusError, type BusErrorCode } from '../errors.ts'
 import { broadcastBody, unpackBody } from '../gsb/calls.ts'
 import { type Packet, RouterCode } from '../gsb/packet.ts'
 import type { Bus, Caller } from '../types.ts'
-import { CONNECTIONS_MAX, REGISTRATIONS_MAX } from './limits.ts'
+import { CONNECTIONS_MAX, REGISTRATIONS_MAX, SEND_AHEAD_BYTES } from './limits.ts'
 import { createLink, type Link } from './link.ts'
 import { parseSocketUrl, type SocketAddress, socketOptions } from './url.ts'
 
@@ -139,7 +139,7 @@ function attach(deps: BusServerDeps, socket: Socket, origin: { link: Link | unde
 
 function listen(address: SocketAddress, accept: (socket: Socket) => void): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer(accept)
+    const server = createServer({ highWaterMark: SEND_AHEAD_BYTES }, accept)
     server.maxConnections = CONNECTIONS_MAX
     server.once('error', reject)
     server.listen(socketOptions(address), () => {
