@@ -75,11 +75,15 @@ test('a requestor’s daemon dies during a rental: all is there again, and the b
   expect((await notesOf(activityId)).at(-1)?.totalAmountDue).toBe(receipt.accepted)
 })
 
-test('a requestor’s daemon dies when it has just accepted a bill: it is paid, once', { timeout: 60_000 }, async () => {
+test('both daemons die again and again: the program’s result arrives, and its bill is paid once', {
+  timeout: 60_000,
+}, async () => {
   const busy = await trial.rentBusy(0)
-  await busy.finish()
-  expect((await busy.rental.close()).accepted).toBeGreaterThan(0n)
   await trial.without(['requestor'])
+  expect(await busy.finish()).toContain('the end')
+  expect((await busy.rental.close()).accepted).toBeGreaterThan(0n)
+  // The bill has just been accepted, its payment is about to be made or under way.
+  await trial.without(['requestor', 'provider-1'])
   await busy.settle()
 })
 
@@ -108,6 +112,24 @@ test('an exe-unit is killed: its requestor is told why, its neighbour works on, 
   await neighbour.settle()
 })
 
+test('a provider’s machine loses its power: the activity ends with a reason, and what was used is paid once', {
+  timeout: 60_000,
+}, async () => {
+  const busy = await trial.rentBusy(0)
+  const { activityId, agreementId } = busy.rental
+  await trial.without(['provider-1-agent', 'provider-1'], async () => process.kill(busy.exeUnit, 'SIGKILL'))
+  await expect(busy.run.result).rejects.toMatchObject({ code: 'activity.lost' })
+  const { errorMessage } = await until('the requestor sees the end', async () => {
+    const found = await trial.requestor.activity.getState({ params: { activityId }, query: {} })
+    return found.state[0] === 'Terminated' && found
+  })
+  expect(errorMessage).toContain('while the provider agent was away')
+  const receipt = await busy.settle()
+  expect(receipt.refused).toEqual([])
+  expect(trial.processes(activityId)).toEqual([])
+  await until('its folders are gone', () => trial.filesNamed(agreementId).length === 0)
+})
+
 test('the relay dies and comes back: new offers reach new demands through it again', { timeout: 60_000 }, async () => {
   await trial.without(['relay'])
   const { client, nodeId } = trial.provider(0)
@@ -125,7 +147,7 @@ test('offers outlive the end of every daemon, and are found by a new demand with
   expect(offers).toHaveLength(1)
   // The agent would publish anew.
   await trial.without(['provider-2-agent'], async () => {
-    await trial.without(['relay', 'provider-2', 'requestor'])
+    await trial.without(['requestor', 'provider-2', 'relay'])
     const startedMs = performance.now()
     expect(await client.market.listOffers()).toEqual(offers)
     expect(await findOffers(`(golem.node.id.name=provider-2)`, 1)).toEqual(new Set([nodeId]))

@@ -141,7 +141,8 @@ export async function startTrial(providers: number): Promise<Trial> {
       try {
         return await meanwhile?.()
       } finally {
-        for (const child of children) await child.restart()
+        // An agent starts after its daemon.
+        for (const child of children.toReversed()) await child.restart()
       }
     },
     pidOf: (name) => member(name).pid,
