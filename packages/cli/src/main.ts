@@ -1,10 +1,10 @@
 /** The `emet` command: parses the command line and runs one command. What there is, is in `commands/index.ts`. */
-import { CodedError, messageOf } from '@emet/core'
 import { Command, CommanderError, Option } from 'commander'
 import type { CommandSpec } from './commands/context.ts'
-import { COMMANDS } from './commands/index.ts'
+import { COMMANDS, GROUPS } from './commands/index.ts'
 import { connectDaemon } from './daemon.ts'
-import { createOutput } from './output.ts'
+import { failureRecord, tellFailure } from './failure.ts'
+import { createOutput, printable } from './output.ts'
 import { loadSettings, SETTINGS, type SettingName, toKebab } from './settings.ts'
 import { readVersion } from './version.ts'
 
@@ -22,7 +22,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .configureHelp({ showGlobalOptions: true })
     .option('--json', 'print JSON')
   let exitCode = 0
-  for (const name of Object.keys(SETTINGS) as SettingName[]) program.addOption(settingOption(name))
+  for (const name of EVERYWHERE) program.addOption(settingOption(name))
   for (const spec of COMMANDS) {
     addCommand(program, spec, async (args, flags, all) => {
       exitCode = await runCommand(spec, args, flags, all, interrupt)
@@ -34,18 +34,35 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : MISUSED
     if (interrupt.signal.aborted) return INTERRUPTED
-    process.stderr.write(`emet: ${describe(error)}\n`)
+    const isJson = program.opts()['json'] === true
+    process.stderr.write(
+      isJson ? `${JSON.stringify(failureRecord(error), printable)}\n` : `emet: ${tellFailure(error)}\n`,
+    )
     return FAILED
   }
 }
 
+/** Settings of every command. The others are the daemon's. */
+const EVERYWHERE: readonly SettingName[] = ['dataDir', 'apiUrl', 'logLevel']
 /** Secrets have no flag: other users of the machine can read command lines. */
 const WITHOUT_FLAG: readonly SettingName[] = ['autoconfSecret', 'autoconfAppKey', 'appKey']
+const DAEMON_SETTINGS = (Object.keys(SETTINGS) as SettingName[]).filter(
+  (name) => !EVERYWHERE.includes(name) && !WITHOUT_FLAG.includes(name),
+)
 
 function settingOption(name: SettingName): Option {
   const { doc, env } = SETTINGS[name]
-  const option = new Option(`--${toKebab(name)} <value>`, `${doc} (${env[0]})`)
-  return WITHOUT_FLAG.includes(name) ? option.hideHelp() : option
+  return new Option(`--${toKebab(name)} <value>`, `${doc} (${env[0]})`)
+}
+
+/**
+ * A flag that takes several values, `--in <file...>`, takes one each time it is given. Taking all words that follow, it
+ * would swallow the arguments of the command.
+ */
+function commandOption(flag: string, doc: string): Option {
+  if (!flag.includes('...')) return new Option(flag, doc)
+  const option = new Option(flag.replace('...', ''), `${doc}; may be given several times`)
+  return option.argParser((value: string, earlier: string[] | undefined) => [...(earlier ?? []), value])
 }
 
 type Run = (args: string[], flags: Record<string, unknown>, all: Record<string, unknown>) => Promise<void>
@@ -56,14 +73,21 @@ function addCommand(program: Command, spec: CommandSpec, run: Run): void {
   const names = words.filter((word) => !/^[<[]/.test(word))
   let parent = program
   for (const name of names.slice(0, -1)) {
-    parent = parent.commands.find((child) => child.name() === name) ?? parent.command(name).exitOverride()
+    parent =
+      parent.commands.find((child) => child.name() === name) ??
+      parent
+        .command(name)
+        .description(GROUPS[name] ?? '')
+        .exitOverride()
   }
   const command = parent
     .command(names.at(-1) as string)
     .description(spec.summary)
     .exitOverride()
   for (const word of words.filter((candidate) => /^[<[]/.test(candidate))) command.argument(word)
-  for (const [flag, doc] of spec.flags ?? []) command.option(flag, doc)
+  for (const [flag, doc] of spec.flags ?? []) command.addOption(commandOption(flag, doc))
+  if (spec.takesDaemonSettings) for (const name of DAEMON_SETTINGS) command.addOption(settingOption(name))
+  if (words.includes('[args...]')) command.showHelpAfterError("(the program's own options go after --)")
   command.action(async (...given: unknown[]) => {
     const args = given
       .slice(0, -2)
@@ -94,11 +118,6 @@ async function runCommand(
     flags,
   )
   return typeof process.exitCode === 'number' ? process.exitCode : 0
-}
-
-function describe(error: unknown): string {
-  if (error instanceof CodedError || (error instanceof Error && 'status' in error)) return messageOf(error)
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 process.exitCode = await main(process.argv.slice(2))

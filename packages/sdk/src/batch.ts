@@ -5,7 +5,7 @@ import { GolemError, type Phase } from './errors.ts'
 import { POLL_FAILURES_MAX, POLL_PAUSE_MS, POLL_SECONDS } from './limits.ts'
 import { abortable } from './scope.ts'
 
-/** How long the live stream may lag behind the results before we give up on it, in milliseconds. */
+/** How long the live stream may bring nothing after the results are there before we give up on it, in milliseconds. */
 const STREAM_GRACE_MS = 1_000
 /** How long a machine that gave no results may take to say what state it is in. */
 const STATE_QUERY_SECONDS = 2
@@ -24,6 +24,8 @@ export type BatchInput = {
 export type BatchOutcome = {
   readonly results: readonly ExeScriptCommandResult[]
   readonly exitCodes: ReadonlyMap<number, number>
+  /** Whether the live stream has told everything, to its end. */
+  readonly isStreamWhole: boolean
 }
 
 /**
@@ -38,27 +40,35 @@ export async function runBatch(deps: SdkDeps, input: BatchInput): Promise<BatchO
   const exitCodes = new Map<number, number>()
   const streaming = new AbortController()
   const last = script.length - 1
+  const both = AbortSignal.any([signal, streaming.signal])
+  let lastEventMs = 0
+  let isStreamWhole = false
   const stream = async () => {
     const params = { activityId, batchId }
-    const both = AbortSignal.any([signal, streaming.signal])
     for await (const { data } of client.activity.getExecResults.stream({ params, signal: both })) {
+      lastEventMs = clock.monotonicMs()
       onEvent?.(data.index, data.kind)
       if (!('finished' in data.kind)) continue
       exitCodes.set(data.index, data.kind.finished.return_code)
-      if (data.index === last || data.kind.finished.return_code !== 0) return
+      isStreamWhole = data.index === last || data.kind.finished.return_code !== 0
+      if (isStreamWhole) return
     }
   }
   const streamed = stream().catch((error) => {
     if (!signal.aborted && !streaming.signal.aborted)
       log.debug('the live stream broke off', { error: messageOf(error) })
   })
+  const stalled = async () => {
+    lastEventMs = clock.monotonicMs()
+    while (!both.aborted && clock.monotonicMs() - lastEventMs < STREAM_GRACE_MS) {
+      await clock.sleep(STREAM_GRACE_MS, both).catch(() => {})
+    }
+  }
   try {
     const results = await abortable(pollResults(deps, input, batchId), signal)
-    await Promise.race([
-      streamed,
-      clock.sleep(STREAM_GRACE_MS, AbortSignal.any([signal, streaming.signal])).catch(() => {}),
-    ])
-    return { results, exitCodes }
+    await Promise.race([streamed, stalled()])
+    signal.throwIfAborted()
+    return { results, exitCodes, isStreamWhole }
   } finally {
     streaming.abort()
   }

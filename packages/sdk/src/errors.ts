@@ -12,6 +12,8 @@ export type GolemErrorCode =
   | 'daemon.refused'
   /** The specification cannot be used as it is. */
   | 'spec.invalid'
+  /** The image is not what the runtime takes, is not there, or has another hash. */
+  | 'image.invalid'
   /** Nothing on the market fits; or what fits is too dear; or nobody signed. */
   | 'market.no-offers'
   | 'market.too-dear'
@@ -27,6 +29,8 @@ export type GolemErrorCode =
   | 'start.slow'
   /** A program ended with another code than 0; was killed; took too long. */
   | 'command.failed'
+  /** There is no such entry point, or its arguments cannot be used. */
+  | 'command.invalid'
   | 'command.killed'
   | 'command.slow'
   | 'transfer.failed'
@@ -64,6 +68,8 @@ export class GolemError extends CodedError<GolemErrorCode> {
   readonly providerId: string | undefined
   readonly hint: string | undefined
   readonly transcript: readonly string[]
+  /** The message without the hint. */
+  readonly summary: string
 
   constructor(code: GolemErrorCode, message: string, details: GolemErrorDetails) {
     const { phase, blame, retryable, costSoFar = 0n, providerId, hint, cause, transcript = [], facts } = details
@@ -75,7 +81,19 @@ export class GolemError extends CodedError<GolemErrorCode> {
     this.providerId = providerId
     this.hint = hint
     this.transcript = transcript
+    this.summary = message
   }
+}
+
+/** The same error with other details. */
+export function amendGolemError(error: GolemError, details: Partial<GolemErrorDetails>): GolemError {
+  const { code, summary, phase, blame, retryable, costSoFar, providerId, hint, cause, facts, transcript } = error
+  return new GolemError(code, summary, {
+    ...{ phase, blame, retryable, costSoFar, cause, facts, transcript },
+    ...(providerId === undefined ? {} : { providerId }),
+    ...(hint === undefined ? {} : { hint }),
+    ...details,
+  })
 }
 
 /** True when `error` is a GolemError, with one of the codes if any are given. */

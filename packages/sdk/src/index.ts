@@ -10,6 +10,7 @@
 export { type ConnectOptions, connect, DEFAULT_DAEMON_URL } from './connect.ts'
 export type { DaemonClient, SdkDeps } from './daemon.ts'
 export {
+  amendGolemError,
   type Blame,
   GolemError,
   type GolemErrorCode,

@@ -9,6 +9,27 @@ export const FINISH_LIMIT_MS = 10_000
 /** Everything that an abort sets off must end within this time. */
 export const ABORT_CLEANUP_MS = 2_000
 
+/** Part of that time for ending a rental, its invoice included. */
+export const ABORT_FINISH_MS = 1_000
+
+/** A provider that has not answered a proposal for so long is not waited for, and frees its place, in milliseconds. */
+export const ANSWER_LIMIT_MS = 10_000
+
+/** After a failure before start, how long new offers may take when all known providers have been asked, in milliseconds. */
+export const REPLACEMENT_WAIT_MS = 1_000
+
+/** How long affordable offers may take after the first ones, when all of those are above the budget, in milliseconds. */
+export const AFFORDABLE_WAIT_MS = 5_000
+
+/** Attempts to sign with one provider that offers again and again. */
+export const SIGNINGS_MAX = 3
+
+/** Refusals that an error names one by one. */
+export const REFUSALS_NAMED_MAX = 3
+
+/** A budget must pay for so many seconds of full use, the start price included, or the offer counts as too dear. */
+export const BUDGET_SECONDS_MIN = 10
+
 /** How long a rental may last when the caller does not say. */
 export const RENTAL_DURATION_MS = 1_800_000
 

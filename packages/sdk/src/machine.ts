@@ -1,4 +1,4 @@
-import type { ExeScript, RuntimeEventKind } from '@emet/core'
+import { type ExeScript, type RequestorFault, type RuntimeEventKind, readFault } from '@emet/core'
 import { failedResult, runBatch } from './batch.ts'
 import { readAll } from './bytes.ts'
 import type { SdkDeps } from './daemon.ts'
@@ -153,11 +153,32 @@ function onImageProgress(kind: RuntimeEventKind, emit: (event: SdkEventBody) => 
 const inContainer = (path: string) => `container:${path.startsWith('/') ? path : `/${path}`}`
 
 function stepError(code: GolemErrorCode, phase: Phase, providerId: string, said: string): GolemError {
-  return new GolemError(code, `${phase} failed: ${said}`, {
+  const { fault, text } = readFault(said)
+  if (fault && phase !== 'transfer') return inputError(fault, phase, providerId, text)
+  return new GolemError(code, `${phase} failed: ${text}`, {
     phase,
     // A transfer may fail for a path the caller has chosen; before that, the machine is the provider's affair.
     blame: phase === 'transfer' ? 'user' : 'provider',
     retryable: phase !== 'transfer',
     providerId,
+    facts: fault ? { fault } : {},
   })
 }
+
+/**
+ * The provider says that what it was given cannot work anywhere. It is believed: to ask another one costs money and time,
+ * and one that lies about it earns nothing.
+ */
+function inputError(fault: RequestorFault, phase: Phase, providerId: string, text: string): GolemError {
+  const isImage = fault === 'bad-image' || fault === 'integrity' || fault === 'not-found'
+  return new GolemError(isImage ? 'image.invalid' : 'spec.invalid', `${phase} failed: ${text}`, {
+    ...{ phase, blame: 'user', retryable: false, providerId, facts: { fault } },
+    ...(isImage ? { hint: HINTS[fault] } : {}),
+  })
+}
+
+const HINTS = {
+  'bad-image': 'A WASM runtime takes a core module with _start (build for wasm32-wasip1), or a zip with manifest.json',
+  integrity: 'Has the file been changed meanwhile? The hash must be the SHA3 of the very bytes that the URL gives',
+  'not-found': 'Nothing is at the URL of the image, as seen from the provider',
+} as const

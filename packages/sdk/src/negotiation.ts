@@ -1,10 +1,20 @@
 import { type Agreement, type DemandOfferBase, fromMs, messageOf, type Proposal } from '@emet/core'
 import type { SdkDeps } from './daemon.ts'
 import { abortedError } from './daemon-errors.ts'
-import { GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
-import { ABORT_CLEANUP_MS, CANDIDATES_MAX, NEGOTIATIONS_PARALLEL_MAX, POLL_SECONDS } from './limits.ts'
-import { byPrice, type OfferView, viewOffer } from './offers.ts'
+import {
+  ABORT_CLEANUP_MS,
+  AFFORDABLE_WAIT_MS,
+  ANSWER_LIMIT_MS,
+  BUDGET_SECONDS_MIN,
+  CANDIDATES_MAX,
+  NEGOTIATIONS_PARALLEL_MAX,
+  POLL_SECONDS,
+  REPLACEMENT_WAIT_MS,
+  SIGNINGS_MAX,
+} from './limits.ts'
+import { createOfferTally, nothingFound, type OfferTally } from './nothing-found.ts'
+import { byPrice, costOfUse, type OfferView, viewOffer } from './offers.ts'
 import { abortable, withLimit } from './scope.ts'
 import type { RentSpec } from './types.ts'
 
@@ -46,38 +56,52 @@ export type Signed = { readonly agreement: Agreement; readonly view: OfferView }
 /** Rounds of counter-proposals with one provider before we give up on it. */
 const ROUNDS_MAX = 3
 
-/** `asked` is our own last word to the provider. */
+/** `asked` is our own last word to the provider, `askedMs` when it was said. */
 type Candidate = {
   readonly proposal: Proposal
   readonly view: OfferView
   readonly round: number
   readonly asked: DemandOfferBase
+  readonly askedMs?: number
 }
 
 /** Looks for providers by one demand, cheapest first, and signs with one at a time. */
 export interface Negotiation {
-  /** The next provider that signs. Throws `GolemError` when the limits are met. */
+  /**
+   * The next provider that signs. Throws `GolemError` when the limits are met; after an exclusion already when all known
+   * providers have been asked.
+   */
   next(signal: AbortSignal): Promise<Signed>
+  /** Takes a provider out that has failed after it had signed. */
+  exclude(providerId: string): void
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one negotiation, whose lists belong together
 export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negotiation {
   const { client, clock } = deps
   const { demandId, demand, spec, avoided, claims, note, emit } = input
   const fresh: Candidate[] = []
   const drafts: Candidate[] = []
   const countered = new Map<string, Candidate>()
-  const seen = { offers: 0, tooDear: 0, unsuitable: 0 }
+  const signings = new Map<string, number>()
+  const tally = createOfferTally()
+  let isReplacing = false
+  let nobodyLeftSinceMs: number | undefined
 
+  const refuse = (providerId: string, name: string, reason: string) => {
+    note(`${name} rejected our proposal: ${reason}`)
+    tally.refused(name, reason)
+    emit({ kind: 'offer', phase: 'refused', name, reason }, providerId)
+  }
   const absorb = (proposal: Proposal) => {
     const view = viewOffer(proposal.issuerId, proposal.properties, spec)
-    const refusal = view ? refusalOf(view, input) : 'it has no linear pricing we can read'
     const previous = proposal.prevProposalId === undefined ? undefined : countered.get(proposal.prevProposalId)
     if (proposal.prevProposalId !== undefined) countered.delete(proposal.prevProposalId)
-    else seen.offers++
-    if (!view || refusal) {
-      if (view) seen.tooDear += refusal === 'avoided' ? 0 : 1
-      else seen.unsuitable++
-      return emit({ kind: 'offer', phase: 'refused', ...(refusal ? { reason: refusal } : {}) }, proposal.issuerId)
+    const verdict = judgeOffer(proposal.issuerId, view, input)
+    tally.seen(proposal.issuerId, verdict.kind)
+    if (!view || verdict.kind !== 'fits') {
+      const reason = 'reason' in verdict ? { reason: verdict.reason } : {}
+      return emit({ kind: 'offer', phase: 'refused', ...reason }, proposal.issuerId)
     }
     if (proposal.state === 'Draft')
       drafts.push({ proposal, view, round: previous?.round ?? 1, asked: previous?.asked ?? demand })
@@ -93,7 +117,7 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
     try {
       const params = { subscriptionId: demandId, proposalId }
       const id = await client.market.counterOfferProposal({ params, body, signal })
-      countered.set(id, { ...candidate, round: candidate.round + 1, asked: body })
+      countered.set(id, { ...candidate, round: candidate.round + 1, asked: body, askedMs: clock.monotonicMs() })
     } catch (error) {
       signal.throwIfAborted()
       note(`${candidate.view.name}: the counter-proposal failed: ${messageOf(error)}`)
@@ -106,18 +130,34 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
     const at = list.findIndex(usable)
     return at < 0 ? undefined : list.splice(at, 1)[0]
   }
+  /** How long each provider may still take that has been asked and has not answered. */
+  const answersDueMs = () =>
+    [...countered.values()]
+      .map(({ askedMs = 0 }) => askedMs + ANSWER_LIMIT_MS - clock.monotonicMs())
+      .filter((dueMs) => dueMs > 0)
   const counterFresh = async (signal: AbortSignal) => {
     const batch: Candidate[] = []
-    while (countered.size + batch.length < NEGOTIATIONS_PARALLEL_MAX) {
+    while (answersDueMs().length + batch.length < NEGOTIATIONS_PARALLEL_MAX) {
       const best = takeBest(fresh)
       if (!best) break
       batch.push(best)
     }
     await Promise.all(batch.map((candidate) => counter(candidate, demand, signal)))
   }
-  const pollEvents = async (signal: AbortSignal) => {
+  /** How long it makes sense to wait now that nobody is left to ask, in milliseconds. */
+  const patienceMs = (): number => {
+    const isSomebodyLeft = [...fresh, ...drafts].some(({ view }) => !avoided.has(view.providerId))
+    if (tally.isEmpty() || isSomebodyLeft || answersDueMs().length > 0) nobodyLeftSinceMs = undefined
+    else nobodyLeftSinceMs ??= clock.monotonicMs()
+    if (nobodyLeftSinceMs === undefined) return Number.POSITIVE_INFINITY
+    const waitedMs = clock.monotonicMs() - nobodyLeftSinceMs
+    if (isReplacing) return REPLACEMENT_WAIT_MS - waitedMs
+    return tally.isTooDear() ? AFFORDABLE_WAIT_MS - waitedMs : Number.POSITIVE_INFINITY
+  }
+  const pollEvents = async (waitMs: number, signal: AbortSignal) => {
     // Claimed candidates may become free at any time, so we do not wait long while there are some.
-    const timeout = fresh.length + drafts.length > 0 ? 0.5 : POLL_SECONDS
+    const claimedMs = fresh.length + drafts.length > 0 ? 500 : Number.POSITIVE_INFINITY
+    const timeout = Math.min(POLL_SECONDS * 1000, waitMs, claimedMs, ...answersDueMs()) / 1000
     const query = { timeout, maxEvents: 100 }
     const events = await client.market.getDemandEvents({ params: { subscriptionId: demandId }, query, signal })
     for (const event of events) {
@@ -125,10 +165,7 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
       else {
         const rejected = countered.get(event.proposalId)
         countered.delete(event.proposalId)
-        if (!rejected) continue
-        const reason = event.reason?.message ?? 'no reason given'
-        note(`${rejected.view.name} rejected our proposal: ${reason}`)
-        emit({ kind: 'offer', phase: 'refused', name: rejected.view.name, reason }, rejected.view.providerId)
+        if (rejected) refuse(rejected.view.providerId, rejected.view.name, event.reason?.message ?? 'it gave no reason')
       }
     }
     if (events.length === 0 && timeout < 1) await clock.sleep(100, signal)
@@ -140,33 +177,58 @@ export function createNegotiation(deps: SdkDeps, input: NegotiationInput): Negot
       if (draft && revised === undefined && claims.take(draft.view.providerId)) return draft
       if (draft && revised && draft.round < ROUNDS_MAX) await counter(draft, revised, signal)
       await counterFresh(signal)
-      if (!drafts.some(usable)) await abortable(pollEvents(signal), signal)
+      if (drafts.some(usable)) continue
+      const waitMs = patienceMs()
+      if (waitMs <= 0) throw nothingFound(tally)
+      await abortable(pollEvents(waitMs, signal), signal)
+    }
+  }
+  /** Drops what a provider has offered so far. It may offer again. */
+  const forget = (providerId: string) => {
+    for (const list of [fresh, drafts]) {
+      list.splice(0, list.length, ...list.filter(({ view }) => view.providerId !== providerId))
     }
   }
   const next = async (signal: AbortSignal): Promise<Signed> => {
     emit({ kind: 'offer', phase: 'search' })
     for (;;) {
-      const draft = await withLimit(clock, input.findMs, signal, () => nothingFound(seen, input.findMs), findDraft)
-      const signed = await sign(deps, input, draft, signal).catch((error) => {
-        claims.release(draft.view.providerId)
+      const draft = await withLimit(clock, input.findMs, signal, () => nothingFound(tally, input.findMs), findDraft)
+      const { providerId, name } = draft.view
+      const signed = await sign(deps, input, draft, tally, signal).catch((error) => {
+        claims.release(providerId)
         throw error
       })
       if (signed) return signed
-      claims.release(draft.view.providerId)
-      avoided.add(draft.view.providerId)
+      claims.release(providerId)
+      forget(providerId)
+      signings.set(providerId, (signings.get(providerId) ?? 0) + 1)
+      if ((signings.get(providerId) ?? 0) < SIGNINGS_MAX) continue
+      note(`${name} is not asked any more: it has not signed ${SIGNINGS_MAX} times`)
+      avoided.add(providerId)
     }
   }
-  return { next }
+  const exclude = (providerId: string) => {
+    isReplacing = true
+    avoided.add(providerId)
+    forget(providerId)
+  }
+  return { next, exclude }
 }
 
-function refusalOf(view: OfferView, input: NegotiationInput): string | undefined {
+type OfferVerdict =
+  | { readonly kind: 'fits' | 'avoided' }
+  | { readonly kind: 'too-dear' | 'unsuitable'; readonly reason: string }
+
+function judgeOffer(providerId: string, view: OfferView | undefined, input: NegotiationInput): OfferVerdict {
   const { spec, perHourMax, max, avoided } = input
-  if (avoided.has(view.providerId) || spec.avoid?.includes(view.providerId)) return 'avoided'
-  if (spec.only && !spec.only.includes(view.providerId)) return 'avoided'
-  if (perHourMax !== undefined && view.perHour > perHourMax) return 'an hour costs more than the budget allows'
-  return BigInt(Math.ceil(view.pricing.fixed * 1e9)) * 10n ** 9n > max
-    ? 'the start price is above the budget'
-    : undefined
+  if (avoided.has(providerId) || spec.avoid?.includes(providerId)) return { kind: 'avoided' }
+  if (spec.only && !spec.only.includes(providerId)) return { kind: 'avoided' }
+  if (!view) return { kind: 'unsuitable', reason: 'it has no linear pricing we can read' }
+  if (perHourMax !== undefined && view.perHour > perHourMax)
+    return { kind: 'too-dear', reason: 'an hour costs more than the budget allows' }
+  if (costOfUse(view.pricing, BUDGET_SECONDS_MIN, spec.threads ?? view.threads) > max)
+    return { kind: 'too-dear', reason: `the budget does not pay for ${BUDGET_SECONDS_MIN} s of full use` }
+  return { kind: 'fits' }
 }
 
 /**
@@ -190,6 +252,7 @@ async function sign(
   deps: SdkDeps,
   input: NegotiationInput,
   { proposal, view }: Candidate,
+  tally: OfferTally,
   signal: AbortSignal,
 ): Promise<Signed | undefined> {
   const { client, clock } = deps
@@ -223,6 +286,7 @@ async function sign(
     if (signal.aborted) throw abortedError('negotiate', signal.reason)
     const reason = messageOf(error)
     note(`${view.name} did not sign: ${reason}`)
+    tally.refused(view.name, reason)
     emit({ kind: 'agreement', phase: 'refused', agreementId: agreementId ?? '', reason }, view.providerId)
     return undefined
   }
@@ -244,24 +308,4 @@ async function dropAgreement({ client, clock, log }: SdkDeps, agreementId: strin
   await withLimit(clock, ABORT_CLEANUP_MS / 2, undefined, tooSlow, drop).catch((error) => {
     log.debug('an agreement that failed could not be taken back', { agreementId, error: messageOf(error) })
   })
-}
-
-function nothingFound(seen: { offers: number; tooDear: number; unsuitable: number }, findMs: number): GolemError {
-  const within = `within ${findMs / 1000} s`
-  const facts = { ...seen }
-  const base = { phase: 'find', retryable: true, facts } as const
-  if (seen.offers === 0) {
-    const hint = 'Ask for less (threads, memory, constraints), check the subnet, or give limits.find more time'
-    return new GolemError('market.no-offers', `no offer fits ${within}`, { ...base, blame: 'network', hint })
-  }
-  if (seen.tooDear + seen.unsuitable >= seen.offers && seen.tooDear > 0) {
-    const hint = 'Raise budget.perHour or budget.max; quote() shows the prices'
-    return new GolemError('market.too-dear', `all ${seen.offers} offers are above the budget`, {
-      ...base,
-      blame: 'user',
-      hint,
-    })
-  }
-  const message = `${seen.offers} offers fit, but no provider agreed ${within}`
-  return new GolemError('market.no-agreement', message, { ...base, blame: 'provider', hint: 'The transcript says why' })
 }

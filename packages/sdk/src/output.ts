@@ -10,8 +10,11 @@ export interface OutputLog {
   read(name: OutputName): AsyncGenerator<Uint8Array, void, undefined>
   /** The text so far. */
   text(name: OutputName): string
-  /** Sees to it that the log holds all of `whole`, of which the live stream may have missed the end. */
-  complete(name: OutputName, whole: Uint8Array): void
+  /**
+   * Sees to it that the log holds all of `kept`, of which the live stream may have missed the end. Returns all there is:
+   * providers keep only so much, and the stream may have brought more.
+   */
+  complete(name: OutputName, kept: Uint8Array): Uint8Array
 }
 
 const encoder = new TextEncoder()
@@ -43,9 +46,12 @@ export function createOutputLog(): OutputLog {
       wake()
     },
     text: (name) => new TextDecoder().decode(joinBytes(chunks[name])),
-    complete: (name, whole) => {
+    complete: (name, kept) => {
+      if (dropped[name] > 0) return kept
       const size = sizeOf(name)
-      if (dropped[name] === 0 && size < whole.length) push(name, whole.subarray(size))
+      if (size > kept.length) return joinBytes(chunks[name])
+      push(name, kept.subarray(size))
+      return kept
     },
     read: async function* (name) {
       for (let at = 0; ; ) {

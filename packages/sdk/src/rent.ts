@@ -3,7 +3,7 @@ import type { SdkDeps } from './daemon.ts'
 import { golemErrorOf } from './daemon-errors.ts'
 import { buildDemand } from './demand.ts'
 import type { Desk } from './desk.ts'
-import { GolemError, isGolemError } from './errors.ts'
+import { amendGolemError, GolemError, type GolemErrorCode } from './errors.ts'
 import type { SdkEvent, SdkEventBody } from './events.ts'
 import {
   ABORT_CLEANUP_MS,
@@ -127,7 +127,8 @@ export async function rentOne(
     return await startAny(context, group, spec, options, { negotiation, number, note, emit, cleanup, release })
   } catch (error) {
     await cleanup.run()
-    throw withTranscript(golemErrorOf(error, 'find', { signal: options.signal }), transcript)
+    const told = golemErrorOf(error, 'find', { signal: options.signal })
+    throw amendGolemError(told, { transcript: [...told.transcript, ...transcript] })
   }
 }
 
@@ -189,8 +190,13 @@ async function startAny(
   const { desk, publications } = context
   const signal = options.signal ?? new AbortController().signal
   const limits = phaseLimits(options.limits)
-  for (let attempt = 0; ; attempt++) {
-    const { agreement, view } = await negotiation.next(signal)
+  const failures: GolemError[] = []
+  for (;;) {
+    const { agreement, view } = await negotiation.next(signal).catch((thrown) => {
+      const error = golemErrorOf(thrown, 'find', { signal })
+      if (failures.length > 0 && !signal.aborted) note(`no other provider: ${error.summary}`)
+      throw tellingOf(failures, error, signal.aborted)
+    })
     const input = { number, agreement, view, limits, emit, signal: options.signal, env: spec.env, ...group }
     const releaseAll = async () => {
       group.claims.release(view.providerId)
@@ -201,17 +207,43 @@ async function startAny(
       const rental: OpenRental = await openRental(context, desk, publications, { ...input, release: releaseAll })
       await cleanup.run('search')
       return rental
-    } catch (error) {
+    } catch (thrown) {
       // The claim stays with a provider that failed, so that no other rental of the group falls for it.
-      note(`${view.name} failed before start: ${messageOf(error)}`)
-      emit(
-        { kind: 'warning', message: `${view.name} failed before start: ${messageOf(error)}`, cause: error },
-        view.providerId,
-      )
-      const isWorthwhile = isGolemError(error) && error.retryable && !signal.aborted
-      if (!isWorthwhile || attempt >= (options.retries ?? RENT_RETRIES)) throw error
+      const error = golemErrorOf(thrown, 'start', { signal })
+      negotiation.exclude(view.providerId)
+      const message = `${view.name} failed before start: ${error.summary}`
+      note(message)
+      emit({ kind: 'warning', message, cause: error }, view.providerId)
+      if (signal.aborted || !error.retryable || failures.length >= (options.retries ?? RENT_RETRIES)) {
+        throw tellingOf(failures, error, signal.aborted || !error.retryable)
+      }
+      failures.push(error)
     }
   }
+}
+
+/** Failures from the most to the least telling about what is wrong. The machine itself says more than silence does. */
+const TELLING: readonly GolemErrorCode[] = ['deploy.failed', 'start.failed', 'activity.failed', 'agreement.terminated']
+
+/**
+ * The error to throw after some failures: the last one when it `isDecisive`, else the most telling, with what all of them
+ * have cost. Among equals the last counts; the transcript has them all.
+ */
+function tellingOf(failures: readonly GolemError[], last: GolemError, isDecisive: boolean): GolemError {
+  const all = [...failures, last]
+  const rank = ({ code, phase }: GolemError) => {
+    if (phase === 'find') return Number.POSITIVE_INFINITY
+    const at = TELLING.indexOf(code)
+    return at < 0 ? TELLING.length : at
+  }
+  const best = isDecisive ? last : all.reduce((one, other) => (rank(other) <= rank(one) ? other : one))
+  const costSoFar = all.reduce((sum, error) => sum + error.costSoFar, 0n)
+  const alike = all.filter(({ summary }) => summary === best.summary).length
+  const hint = alike > 1 && best.hint === undefined && best.blame === 'provider'
+  return amendGolemError(best, {
+    costSoFar,
+    ...(hint ? { hint: `${alike} providers failed in the same way: perhaps the cause is what they were given` } : {}),
+  })
 }
 
 function phaseLimits(limits: Limits = {}) {
@@ -236,18 +268,4 @@ function createCleanup({ clock, log }: SdkDeps): Cleanup {
       await withLimit(clock, ABORT_CLEANUP_MS, undefined, slow, () => settleAll(due, onFailure)).catch(onFailure)
     },
   }
-}
-
-function withTranscript(error: GolemError, transcript: readonly string[]): GolemError {
-  const { phase, blame, retryable, costSoFar, providerId, cause, facts } = error
-  return new GolemError(error.code, error.message, {
-    phase,
-    blame,
-    retryable,
-    costSoFar,
-    cause,
-    facts,
-    transcript: [...error.transcript, ...transcript],
-    ...(providerId === undefined ? {} : { providerId }),
-  })
 }

@@ -3,9 +3,9 @@ import { type Account, createAccount } from './account.ts'
 import type { SdkDeps } from './daemon.ts'
 import { abortedError, golemErrorOf } from './daemon-errors.ts'
 import type { Desk } from './desk.ts'
-import { GolemError } from './errors.ts'
+import { amendGolemError, GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
-import { ABORT_CLEANUP_MS } from './limits.ts'
+import { ABORT_FINISH_MS } from './limits.ts'
 import { createMachine, type Machine } from './machine.ts'
 import type { OfferView } from './offers.ts'
 import type { Publications } from './payload.ts'
@@ -105,8 +105,9 @@ export async function openRental(
     return assemble(open, machine, activityId, fetchUsage)
   } catch (error) {
     ending.abort(error)
-    await finish(open, activityId, signal?.aborted ? ABORT_CLEANUP_MS : limits.finish, messageOf(error), signal)
-    throw golemErrorOf(error, 'start', { signal, providerId, costSoFar: account.receipt().accepted })
+    const told = golemErrorOf(error, 'start', { signal, providerId })
+    await finish(open, activityId, limits.finish, told.summary, signal)
+    throw amendGolemError(told, { costSoFar: account.receipt().accepted })
   }
 }
 
@@ -155,9 +156,8 @@ function assemble(
   }
   const closeRental = async (reason: string) => {
     stopWatching()
-    const limitMs = signal?.aborted ? ABORT_CLEANUP_MS : limits.finish
     ending.abort(closedError(view.providerId, reason))
-    await finish(open, activityId, limitMs, reason, signal)
+    await finish(open, activityId, limits.finish, reason, signal)
     await input.release()
     return account.receipt()
   }
@@ -223,15 +223,19 @@ function assemble(
   }
 }
 
-/** Stops the machine, ends the agreement, waits for the invoice; all within the limit, whatever fails. */
+/**
+ * Stops the machine, ends the agreement, waits for the invoice; all within the limit, whatever fails. Once the caller's
+ * signal has aborted, before or meanwhile, it must be quick.
+ */
 async function finish(
   { deps, input, account, unwatch, leave, emit }: Open,
   activityId: string,
-  limitMs: number,
+  patientMs: number,
   reason: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { client, clock, log } = deps
+  const limitMs = signal?.aborted ? Math.min(ABORT_FINISH_MS, patientMs) : patientMs
   const { agreementId } = input.agreement
   const code = signal?.aborted ? 'Cancelled' : 'Success'
   const steps = (limited: AbortSignal) => [
@@ -258,9 +262,17 @@ async function finish(
     () => account.billed,
   ]
   const slow = () => new Error('no invoice has come yet')
-  await withLimit(clock, limitMs, undefined, slow, (limited) =>
+  const hurry = new AbortController()
+  let unhurry = () => {}
+  const onAbort = () => {
+    unhurry = clock.setTimer(ABORT_FINISH_MS, () => hurry.abort(slow()))
+  }
+  if (!signal?.aborted) signal?.addEventListener('abort', onAbort, { once: true })
+  await withLimit(clock, limitMs, hurry.signal, slow, (limited) =>
     settleAll(steps(limited), (error) => log.debug('a step of ending a rental failed', { error: messageOf(error) })),
   ).catch((error) => emit({ kind: 'warning', message: `rental ended without its invoice: ${messageOf(error)}` }))
+  signal?.removeEventListener('abort', onAbort)
+  unhurry()
   account.end()
   leave()
   unwatch()

@@ -1,4 +1,4 @@
-import type { RuntimeEventKind } from '@emet/core'
+import { type RuntimeEventKind, readFault } from '@emet/core'
 import { type BatchOutcome, exitCodeOf, runBatch } from './batch.ts'
 import type { SdkDeps } from './daemon.ts'
 import { golemErrorOf } from './daemon-errors.ts'
@@ -105,6 +105,10 @@ async function runOnce(deps: SdkDeps, input: RunInput, output: OutputLog, signal
   const beganMs = deps.clock.monotonicMs()
   const outcome = await runBatch(deps, { activityId, providerId, script, phase: 'run', signal, onEvent })
   const result = resultOf(outcome, output, (deps.clock.monotonicMs() - beganMs) / 1000)
+  if (isRefused(result)) throw refusedError(input, result.message ?? 'no reason given')
+  if (!outcome.isStreamWhole && result.exitCode === 0 && result.message !== undefined) {
+    emit({ kind: 'warning', message: `the output of ${program} is not complete: ${result.message}` })
+  }
   emit({ kind: 'command', phase: 'end', command, exitCode: result.exitCode })
   if (result.exitCode !== 0 && !options.anyExitCode) throw exitError(input, result)
   return result
@@ -112,10 +116,8 @@ async function runOnce(deps: SdkDeps, input: RunInput, output: OutputLog, signal
 
 function resultOf(outcome: BatchOutcome, output: OutputLog, seconds: number): RunResult {
   const result = outcome.results[0]
-  const stdoutBytes = toBytes(result?.stdout ?? null)
-  const stderrBytes = toBytes(result?.stderr ?? null)
-  output.complete('stdout', stdoutBytes)
-  output.complete('stderr', stderrBytes)
+  const stdoutBytes = output.complete('stdout', toBytes(result?.stdout ?? null))
+  const stderrBytes = output.complete('stderr', toBytes(result?.stderr ?? null))
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
   return {
     exitCode: exitCodeOf(0, outcome),
@@ -126,6 +128,20 @@ function resultOf(outcome: BatchOutcome, output: OutputLog, seconds: number): Ru
     seconds,
     message: result?.message ?? undefined,
   }
+}
+
+/** Golem wire: -1 means that the command could not be carried out, unless the words say that a program has ended so. */
+const isRefused = ({ exitCode, message }: RunResult) => exitCode === -1 && !/exited with code/.test(message ?? '')
+
+function refusedError({ program, providerId }: RunInput, said: string): GolemError {
+  const { fault, text } = readFault(said)
+  return new GolemError(fault ? 'command.invalid' : 'activity.failed', `${program} could not be run: ${text}`, {
+    phase: 'run',
+    blame: fault ? 'user' : 'provider',
+    retryable: !fault,
+    providerId,
+    facts: fault ? { fault } : {},
+  })
 }
 
 function exitError(input: RunInput, result: RunResult): GolemError {
