@@ -7,8 +7,8 @@ import { CliError } from './errors.ts'
 import { findDevNetwork } from './network/dev-network.ts'
 import type { Environment, LoadedSettings } from './settings.ts'
 
-const doorSchema = z.object({ apiUrl: z.string(), appKey: z.string(), pid: z.int() })
-/** Where a daemon listens, and the key of this machine's own commands. */
+const doorSchema = z.object({ apiUrl: z.string(), busUrl: z.string(), appKey: z.string(), pid: z.int() })
+/** Where a daemon listens (REST, and the bus of this machine's processes), and the key of this machine's own commands. */
 export type Door = z.output<typeof doorSchema>
 
 const doorFile = (dataDir: string) => join(dataDir, 'daemon.json')

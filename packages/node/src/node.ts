@@ -30,6 +30,7 @@ import { createLibp2pTransport } from '@emet/net/libp2p'
 import type { z } from 'zod'
 import { activityAgreements, activityRoutes, createActivity, emetActivityRoutes } from './activity/index.ts'
 import { createAdminRoutes } from './admin/index.ts'
+import { defaultBusUrl } from './bus-url.ts'
 import { createClientServices, createFiles, filesRoutes, gsbRoutes, gsbWebSockets } from './files/index.ts'
 import { createIdentity, createIdentityRoutes, createIdentityStore, type IdentityService } from './identity/index.ts'
 import { createEmetMarketRoutes, createMarket, createMarketRoutes, createOfferIndex } from './market/index.ts'
@@ -78,7 +79,7 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
   // The keys come first: everything else asks who we are as it is made.
   await identity.start()
   const bus = createBus(ports)
-  const busUrl = options.busUrl ?? `unix:${join(options.dataDir, 'bus.sock')}`
+  const busUrl = options.busUrl ?? defaultBusUrl(options.dataDir)
   const busServer = createBusServer({ bus, ...ports }, { url: busUrl })
   const keys = netIdentity(identity)
   const roles = options.offerIndex ? (['index'] as const) : []
@@ -159,6 +160,7 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
     activity,
     payment,
     files,
+    started(async () => services.stop()),
     busServer,
     rest,
   ]

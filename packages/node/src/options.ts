@@ -20,7 +20,7 @@ const netOptionsSchema = z.object({
 export const nodeOptionsSchema = z.object({
   /** Folder of everything that is kept. One daemon for each. */
   dataDir: z.string().min(1),
-  /** The local bus socket: `unix:/path` or `tcp://127.0.0.1:port`. Default: `bus.sock` in the data folder. */
+  /** The local bus socket: `unix:/path` or `tcp://127.0.0.1:port`. Default: `bus.sock` in the data folder, if that is not too deep. */
   busUrl: z.string().optional(),
   /** What a committed step survives: a power cut, or only the death of the process (faster; for test networks). */
   durability: z.enum(['power-cut', 'crash']).default('power-cut'),

@@ -12,3 +12,4 @@
  */
 export { type AttachedBus, type BusClientDeps, type BusClientOptions, connectBus } from './client.ts'
 export { type BusServer, type BusServerDeps, type BusServerOptions, createBusServer } from './server.ts'
+export { UNIX_PATH_BYTES_MAX } from './url.ts'

@@ -6,7 +6,7 @@ export type SocketAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
 
 /** The longest path of a Unix socket that all systems take. */
-const UNIX_PATH_BYTES_MAX = 103
+export const UNIX_PATH_BYTES_MAX = 103
 const LOOPBACK = ['127.0.0.1', '[::1]', 'localhost']
 const DEFAULT_PORT = 7464
 

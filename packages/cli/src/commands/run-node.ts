@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { createClient } from '@emet/api'
 import { type Logger, systemClock, systemRandom } from '@emet/core'
-import { findDaemon, removeDoor, writeDoor } from '../daemon.ts'
+import { findDaemon, readDoor, removeDoor, writeDoor } from '../daemon.ts'
 import { createLogger } from '../logging.ts'
 import type { Settings } from '../settings.ts'
 import { type Running, runSupervised } from '../supervised.ts'
@@ -48,8 +48,8 @@ export const nodeRun: Action = async ({ settings: { values }, output, env }) => 
         ...(values.paymentGatherMs ? { paymentGatherMs: values.paymentGatherMs } : {}),
       },
     )
-    writeDoor(values.dataDir, { apiUrl: node.apiUrl, appKey: node.cliAppKey, pid: process.pid })
     const { nodeId, apiUrl, busUrl, endpoints } = node
+    writeDoor(values.dataDir, { apiUrl, busUrl, appKey: node.cliAppKey, pid: process.pid })
     output.done(`daemon ${nodeId} is ready: REST at ${apiUrl}, peers at ${endpoints.join(' ')}`, {
       nodeId,
       apiUrl,
@@ -102,7 +102,7 @@ export const providerRun: Action = async ({ settings, output, env }, _args, flag
     const providerDir = String(flags['providerDir'] ?? env['DATA_DIR'] ?? join(values.dataDir, 'provider'))
     const folder = createConfigFolder(systemClock, providerDir)
     const deps = { clock: systemClock, logger }
-    const busUrl = values.busUrl || `unix:${join(values.dataDir, 'bus.sock')}`
+    const busUrl = values.busUrl || readDoor(values.dataDir)?.busUrl || `unix:${join(values.dataDir, 'bus.sock')}`
     const exeUnits = createExeUnits(deps, {
       descriptors: [wasmDescriptor(process.execPath)],
       dataDir: providerDir,
