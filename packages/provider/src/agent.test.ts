@@ -1,3 +1,4 @@
+import type { Agreement } from '@emet/core'
 import { afterEach, expect, test } from 'vitest'
 import { approve, countOf, createWorld as createBareWorld, rent, terminationOf, type World } from './testing/world.ts'
 import { failure, unreachable } from './testing.ts'
@@ -190,10 +191,12 @@ test('an approval whose answer breaks off holds its place', async () => {
   Object.assign(daemon.client.market, {
     approveAgreement: async (given: Parameters<typeof approved>[0]) => {
       await approved(given)
+      await clock.sleep(1_000)
       throw unreachable()
     },
   })
   const agreementId = await approve(world)
+  await clock.advance(2_000)
   expect(agent.status().rentals).toMatchObject([{ agreementId, state: 'idle' }])
   daemon.propose()
   await clock.advance(10)
@@ -215,23 +218,30 @@ test('a commitment that comes after our approval has timed out counts', async ()
   expect(agent.status().rentals).toMatchObject([{ agreementId, state: 'idle' }])
 })
 
-test('an agreement that is ended before we have looked at it again frees its place', async () => {
+test('an agreement that is over by the time we look at what was approved frees its place', async () => {
   const world = createWorld()
   const { clock, daemon } = world
   const agent = await world.startAgent()
-  const { getAgreement } = daemon.client.market
+  const { approveAgreement, getAgreement } = daemon.client.market
+  let stale: Agreement | undefined
   Object.assign(daemon.client.market, {
-    getAgreement: async (given: Parameters<typeof getAgreement>[0]) => {
-      const agreement = await getAgreement(given)
+    getAgreement: async (given: Parameters<typeof getAgreement>[0]) => stale ?? getAgreement(given),
+    approveAgreement: async (given: Parameters<typeof approveAgreement>[0]) => {
+      const { agreementId } = given.params
+      await approveAgreement(given)
+      const approved = daemon.agreements.get(agreementId)
+      daemon.terminate(agreementId)
       await clock.sleep(1_000)
-      return agreement
+      stale = approved
     },
   })
-  const agreementId = await approve(world)
-  daemon.terminate(agreementId)
+  daemon.propose()
+  await clock.advance(10)
+  daemon.proposeAgreement()
   await clock.advance(2_000)
-  Object.assign(daemon.client.market, { getAgreement })
-  await clock.advance(2_000)
+  expect(stale?.state).toBe('Approved')
+  stale = undefined
+  Object.assign(daemon.client.market, { approveAgreement })
   expect(agent.status().rentals).toEqual([])
   await approve(world)
 })
@@ -240,11 +250,15 @@ test('an agreement that is approved while the agent stops is ended as well', asy
   const world = createWorld()
   const { clock, daemon } = world
   const agent = await world.startAgent()
-  const approved = daemon.client.market.approveAgreement
+  const { approveAgreement: approved, terminateAgreement } = daemon.client.market
   Object.assign(daemon.client.market, {
     approveAgreement: async (given: Parameters<typeof approved>[0]) => {
       await clock.sleep(500)
       return approved(given)
+    },
+    terminateAgreement: async (given: Parameters<typeof terminateAgreement>[0]) => {
+      await clock.sleep(100, given.signal)
+      return terminateAgreement(given)
     },
   })
   daemon.propose()
@@ -252,7 +266,7 @@ test('an agreement that is approved while the agent stops is ended as well', asy
   const agreementId = daemon.proposeAgreement()
   await clock.advance(10)
   const stopped = agent.stop()
-  await clock.advance(600)
+  await clock.advance(700)
   await stopped
   expect(daemon.agreements.get(agreementId)?.state).toBe('Terminated')
   expect(terminationOf(daemon)).toMatchObject({ 'golem.provider.code': 'Shutdown' })

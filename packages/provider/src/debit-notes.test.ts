@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import { createWorld as createBareWorld, rent, terminationOf, type World } from './testing/world.ts'
+import { approve, createWorld as createBareWorld, rent, terminationOf, type World } from './testing/world.ts'
 import { failure, unreachable } from './testing.ts'
 
 const MANY = { 'golem.srv.caps.multi-activity': true }
@@ -172,6 +172,19 @@ test('a requestor that takes no notes for longer than it has to accept them is u
   daemon.fails = () => undefined
   await clock.advance(60_000)
   expect(daemon.invoices).toMatchObject([{ status: 'RECEIVED' }])
+})
+
+test('the time before an activity does not count as silence', async () => {
+  const world = createWorld()
+  const { clock, daemon } = world
+  await world.startAgent()
+  const agreementId = await approve(world, { [ACCEPT_TIMEOUT]: 40, [INTERVAL]: 30 })
+  await clock.advance(80_000)
+  daemon.createActivity(agreementId)
+  daemon.fails = (name) => (name === 'sendDebitNote' ? failure(504) : undefined)
+  await clock.advance(11_000)
+  expect(daemon.notes).toHaveLength(1)
+  expect(terminationOf(daemon)).toBeUndefined()
 })
 
 test('an absence of our own daemon is not the fault of the requestor', async () => {

@@ -2,7 +2,7 @@ import { type Clock, messageOf } from '@emet/core'
 import type { ProviderDeps } from './types.ts'
 
 /** How long the withdrawal of an offer may take while the agent stops. */
-const WITHDRAW_TIMEOUT_MS = 2_000
+const WITHDRAW_TIMEOUT_MS = 1_000
 
 /** Withdraws one offer. A failure is logged only: offers expire by themselves. */
 export async function withdrawOffer(deps: ProviderDeps, subscriptionId: string): Promise<void> {

@@ -113,3 +113,21 @@ test('a preset that is switched off ends its offer, not its rentals', async () =
   expect(idsOf(world)).toEqual([])
   expect(exeUnits.running.size).toBe(1)
 })
+
+test('an offer that changes while it is being published leaves no former one behind', async () => {
+  const world = createWorld()
+  const { clock, daemon, folder } = world
+  const { createOffer } = daemon.client.market
+  Object.assign(daemon.client.market, {
+    // A daemon does what it was asked, even when nobody waits for the answer any more.
+    createOffer: async ({ body, signal }: Parameters<typeof createOffer>[0]) => {
+      const made = clock.sleep(500).then(() => createOffer({ body }))
+      await clock.sleep(600, signal)
+      return made
+    },
+  })
+  await world.startAgent()
+  folder.edit('presets.json', presetsText([{ ...WASM, 'initial-price': 1 }]))
+  await clock.advance(2_000)
+  expect([...daemon.offers.values()].map(({ properties }) => properties[COEFFICIENTS])).toEqual([[0.002, 0.001, 1]])
+})
