@@ -1,56 +1,8 @@
-import { formatAmount, silentLogger } from '@emet/core'
-import { createSeededRandom, createVirtualClock } from '@emet/core/testing'
+import { formatAmount } from '@emet/core'
 import { describe, expect, test } from 'vitest'
-import { createEventHub } from './events.ts'
-import { type GolemError, glm, type RentOptions, type SdkEvent } from './index.ts'
-import { createSession } from './session.ts'
-import { createFakeDaemon, type FakeProvider, fakeProviderId } from './testing/index.ts'
-
-const echo: FakeProvider['programs'] = {
-  main: ({ args }) => ({ stdout: args.map((arg) => `${arg}\n`) }),
-  slow: () => ({ stdout: ['begun\n'], ms: 60_000 }),
-  fail: () => ({ exitCode: 3, stderr: 'it broke\n' }),
-  twenty: () => ({ ms: 20_000 }),
-}
-const spec = { payload: { bytes: new Uint8Array([1, 2, 3]) } }
-const budget = { max: '10' }
-const nothing = { demands: 0, agreements: 0, activities: 0, allocations: 0, files: 0 }
-
-function setUp(...providers: FakeProvider[]) {
-  const clock = createVirtualClock()
-  const daemon = createFakeDaemon(clock, providers)
-  const hub = createEventHub(silentLogger)
-  const random = createSeededRandom(1)
-  const deps = { client: daemon.client, clock, random, log: silentLogger, hub }
-  const session = createSession(deps, { nodeId: '0xme', subnet: 'public' })
-  const events: SdkEvent[] = []
-  session.on((event) => void events.push(event))
-  /** Lets time go by until the promise settles, and tells how much. */
-  const drive = async <T>(promise: PromiseLike<T>, limitMs = 600_000): Promise<{ value: T; ms: number }> => {
-    let settled: { value: T } | { error: unknown } | undefined
-    Promise.resolve(promise).then(
-      (value) => (settled = { value }),
-      (error) => (settled = { error }),
-    )
-    const beganMs = clock.nowMs()
-    await clock.advance(0)
-    while (!settled && clock.nowMs() - beganMs < limitMs) await clock.advance(10)
-    if (!settled) throw new Error(`not settled after ${limitMs} ms`)
-    if ('error' in settled) throw Object.assign(settled.error as Error, { afterMs: clock.nowMs() - beganMs })
-    return { value: settled.value, ms: clock.nowMs() - beganMs }
-  }
-  const rent = async (options: Partial<RentOptions> = {}) =>
-    (await drive(session.rent(spec, { budget, ...options }))).value
-  return { clock, daemon, session, events, drive, rent }
-}
-
-const caught = (promise: Promise<unknown>): Promise<GolemError & { afterMs: number }> =>
-  promise.then(
-    () => {
-      throw new Error('it did not fail')
-    },
-    (error) => error,
-  )
+import { glm } from './index.ts'
+import { budget, caught, echo, nothing, setUp, spec } from './testing/fixture.ts'
+import { type FakeProvider, fakeProviderId } from './testing/index.ts'
 
 describe('the whole life of a rental', () => {
   test('rents the cheapest, runs, moves files, pays, and leaves nothing', async () => {
@@ -173,6 +125,16 @@ describe('nothing suitable', () => {
     expect(daemon.signed.size).toBe(0)
   })
 
+  test('a budget that pays for nothing is told without waiting for the limit', async () => {
+    const { session, drive, daemon } = setUp({ name: 'p', prices: [0.001, 0, 0] })
+    const error = await caught(drive(session.rent(spec, { budget: { max: '0.009' } })))
+    expect(error).toMatchObject({ code: 'market.too-dear', blame: 'user' })
+    expect(error.afterMs).toBeLessThan(6_000)
+    expect(daemon.signed.size).toBe(0)
+    const { value: rental } = await drive(session.rent(spec, { budget: { max: '0.01' } }))
+    expect(rental.providerName).toBe('p')
+  })
+
   test('a budget that is no amount', async () => {
     const { session, drive } = setUp()
     expect(await caught(drive(session.rent(spec, { budget: { max: 'much' } })))).toMatchObject({ code: 'spec.invalid' })
@@ -195,6 +157,17 @@ describe('abort ends within 2 s and leaves nothing', () => {
     const { value: error, ms } = await drive(renting)
     expect(error).toMatchObject({ name: 'GolemError', code: 'aborted', blame: 'user' })
     expect(ms).toBeLessThanOrEqual(2_020)
+    expect(daemon.open()).toEqual(nothing)
+  })
+
+  test('while closing, without an invoice', async () => {
+    const { clock, daemon, drive, rent } = setUp({ name: 'p', invoices: 'never', programs: echo })
+    const abort = new AbortController()
+    const rental = await rent({ signal: abort.signal })
+    const closing = rental.close()
+    await clock.advance(1_000)
+    abort.abort(new Error('Ctrl-C'))
+    expect((await drive(closing)).ms).toBeLessThanOrEqual(1_020)
     expect(daemon.open()).toEqual(nothing)
   })
 

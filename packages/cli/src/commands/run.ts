@@ -56,9 +56,10 @@ async function rentAndRun(
   signal: AbortSignal,
 ): Promise<void> {
   let isPrinting = false
+  const shown = new Set<string>()
   session.on((event) => {
     spending.record(event)
-    if (!isPrinting) show(progress, event)
+    if (!isPrinting) show(progress, event, shown)
   })
   progress.step('looking for a provider')
   const { budget, durationMs, findMs } = order
@@ -127,7 +128,15 @@ async function printOutput(handle: RunHandle): Promise<void> {
   await Promise.all([print(handle.stdout(), process.stdout), print(handle.stderr(), process.stderr)])
 }
 
-function show(progress: Progress, event: SdkEvent): void {
+/** `shown`: what need not be told again. */
+function show(progress: Progress, event: SdkEvent, shown: Set<string>): void {
+  const isRefusal = event.kind === 'offer' && event.phase === 'refused' && event.name && event.reason
+  if (isRefusal) {
+    const text = `not ${event.name}: ${event.reason}`
+    if (!shown.has(text)) progress.step(text)
+    shown.add(text)
+    return
+  }
   // What ends the command is told at its end.
   if (event.kind === 'warning' && isGolemError(event.cause) && !event.cause.retryable) return
   if (event.kind === 'warning') progress.step(event.message)

@@ -1,4 +1,4 @@
-import { type Clock, type ExeScript, type ExeScriptCommand, fromMs, type RuntimeEventKind } from '@emet/core'
+import { type Clock, type ExeScript, type ExeScriptCommand, fromMs, markFault, type RuntimeEventKind } from '@emet/core'
 import { never } from './poll.ts'
 import type { FakeActivity, FakeBatch } from './types.ts'
 
@@ -14,19 +14,20 @@ async function execute(
   const { provider } = activity.contract
   if ('deploy' in command) {
     if (provider.deploys === 'never') await never(activity.halt.signal)
+    if (provider.deploys === 'bad-image') throw new Error(markFault('bad-image', 'the image cannot be used'))
     if (provider.deploys === 'no') throw new Error('no space left on device')
   } else if ('transfer' in command) {
     const { from, to } = command.transfer
     const path = (url: string) => url.slice('container:'.length)
     const bytes = from.startsWith('container:') ? activity.files.get(path(from)) : files.get(from)
-    if (!bytes) throw new Error(`not found: ${from}`)
+    if (!bytes) throw new Error(markFault('not-found', `not found: ${from}`))
     emit({ progress: { step: [0, 1], message: null, progress: [bytes.length, bytes.length], unit: 'Bytes' } })
     if (to.startsWith('container:')) activity.files.set(path(to), bytes)
     else files.set(to, bytes)
   } else if ('run' in command) {
     const { entry_point, args = [] } = command.run
     const program = provider.programs?.[entry_point]
-    if (!program) throw new Error(`Entrypoint ${entry_point} not found`)
+    if (!program) throw new Error(markFault('bad-request', `Entrypoint ${entry_point} not found`))
     const { exitCode = 0, stdout = [], stderr = '', ms = 0 } = program({ args, files: activity.files })
     for (const text of stdout) emit({ stdout: text })
     if (stderr) emit({ stderr })

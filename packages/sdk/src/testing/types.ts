@@ -16,7 +16,8 @@ export type FakeProvider = {
   readonly threads?: number
   readonly answersProposals?: 'yes' | 'no' | 'never'
   readonly signs?: 'yes' | 'no' | 'never'
-  readonly deploys?: 'yes' | 'no' | 'never'
+  /** `bad-image`: says that the image can be used nowhere. */
+  readonly deploys?: 'yes' | 'no' | 'never' | 'bad-image'
   readonly createsActivity?: 'yes' | 'no' | 'never'
   readonly programs?: Readonly<Record<string, FakeProgram>>
   /** Bills are multiplied by this. */
