@@ -125,6 +125,9 @@ async function* verified(deps: TransfersDeps, copy: Copy, total: number | undefi
       for await (const chunk of source.read(at, signal)) {
         at += chunk.length
         if (at > bytesMax) throw tooLarge(bytesMax)
+        if (total !== undefined && at > total) {
+          throw new ExeUnitError('integrity', `more bytes came than the ${total} that were announced`)
+        }
         hash?.update(chunk)
         onProgress(at, total)
         yield chunk
