@@ -1,6 +1,10 @@
 import { ReplyError } from '@emet/bus'
-import type { ActivityState } from '@emet/core'
+import { type ActivityState, fromMs, silentLogger } from '@emet/core'
+import { createSeededRandom, createVirtualClock } from '@emet/core/testing'
 import { describe, expect, it } from 'vitest'
+import { openDatabase } from '../store/index.ts'
+import { createActivity } from './index.ts'
+import { createActivityStore } from './store.ts'
 import { AGREEMENT, codeOf, connect, createDaemon, PROVIDER, REQUESTOR, STRANGER, setUp, wait } from './testing.ts'
 
 describe('creating', () => {
@@ -304,5 +308,30 @@ describe('a stopped module', () => {
     expect(clock.pendingTimers).toBe(0)
     await provider.activities.start()
     await provider.activities.stop()
+  })
+})
+
+describe('what is old', () => {
+  it('goes while the daemon runs, not only at its start', async () => {
+    const clock = createVirtualClock()
+    const db = openDatabase({ path: ':memory:' })
+    const store = createActivityStore(db)
+    const { bus, agreements } = createDaemon('provider', clock, db)
+    const activities = createActivity(
+      { bus, db, agreements, clock, random: createSeededRandom(1), logger: silentLogger },
+      { retentionMs: 10_000, cleanUpIntervalMs: 5_000, checkIntervalMs: 60_000 },
+    )
+    await activities.start()
+    const nowUs = fromMs(clock.nowMs())
+    const record = { role: 'requestor', ownerId: REQUESTOR, peerId: PROVIDER, agreementId: AGREEMENT } as const
+    store.insert({ ...record, activityId: 'ended', state: { state: ['Terminated', null] } }, nowUs)
+    store.insert({ ...record, activityId: 'alive', state: { state: ['Ready', null] } }, nowUs)
+    const known = () => activities.list(REQUESTOR, {}).map(({ activityId }) => activityId)
+    await clock.advance(9_000)
+    expect(known().sort()).toEqual(['alive', 'ended'])
+    await clock.advance(7_000)
+    expect(known()).toEqual(['alive'])
+    await activities.stop()
+    expect(clock.pendingTimers).toBe(0)
   })
 })

@@ -29,14 +29,14 @@ export function createActivity(deps: ActivityDeps, given: Partial<ActivityOption
   const provider = createProviderSide({ ...deps, store, waits }, options)
   const requestor = createRequestorSide({ ...deps, store }, find)
 
-  const checkRegularly = (): Unregister => {
+  const regularly = (intervalMs: number, what: string, work: () => void): Unregister => {
     let cancel = () => {}
     const arm = () => {
-      cancel = clock.setTimer(options.checkIntervalMs, () => {
+      cancel = clock.setTimer(intervalMs, () => {
         try {
-          provider.check()
+          work()
         } catch (error) {
-          logger.error('activities could not be checked', { error: messageOf(error) })
+          logger.error('a regular task of activities failed', { what, error: messageOf(error) })
         }
         arm()
       })
@@ -44,6 +44,7 @@ export function createActivity(deps: ActivityDeps, given: Partial<ActivityOption
     arm()
     return () => cancel()
   }
+  const prune = () => store.prune(fromMs(clock.nowMs() - options.retentionMs))
   return {
     requestor,
     provider,
@@ -60,14 +61,15 @@ export function createActivity(deps: ActivityDeps, given: Partial<ActivityOption
     },
     start: async () => {
       if (stopping.length > 0) return
-      store.prune(fromMs(clock.nowMs() - options.retentionMs))
+      prune()
       stopping.push(
         agreements.onTerminated((agreement) => {
           if (agreement.role === 'provider') provider.endAgreement(agreement)
           else requestor.endAgreement(agreement)
         }),
         provider.start(),
-        checkRegularly(),
+        regularly(options.checkIntervalMs, 'check', provider.check),
+        regularly(options.cleanUpIntervalMs, 'remove what is old', prune),
       )
     },
     stop: async () => {

@@ -42,5 +42,10 @@ export const activityOptionsSchema = z.object({
     .int()
     .positive()
     .default(90 * 24 * 3_600_000),
+  /** How often is looked for something to remove. */
+  cleanUpIntervalMs: z
+    .int()
+    .positive()
+    .default(24 * 3_600_000),
 })
 export type ActivityOptions = z.output<typeof activityOptionsSchema>
