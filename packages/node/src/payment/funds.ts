@@ -7,7 +7,7 @@ import { type Context, driverOf } from './context.ts'
 import type { DriverStatus, FundsCheck } from './drivers/types.ts'
 import { PaymentError } from './errors.ts'
 import { FUNDS_CHECKS_MAX } from './options.ts'
-import { findPlatform } from './platform.ts'
+import { findPlatform, sharedPlatforms } from './platform.ts'
 import { remainingOf } from './records.ts'
 
 /** So much more of an account. */
@@ -28,14 +28,19 @@ export function createFunds(context: Context): Funds {
   const movements = new Map<string, number>()
   const gasWarnings = new Map<string, DriverStatus>()
 
-  /** Held by others on the account: remainders, and accepted amounts that the driver does not know of yet. */
-  const reservedWei = (platform: string, address: NodeId): bigint =>
+  /** One key for all platforms that draw on the same money. */
+  const keyOf = (platform: string, address: NodeId): string =>
+    `${sharedPlatforms(deps.drivers, platform).sort().join(' ')} ${address}`
+  const heldWei = (platform: string, address: NodeId): bigint =>
     store.allocations
       .activeOn(platform, address)
       .reduce((sum, allocation) => sum + remainingOf(allocation), store.orders.unorderedWei(platform, address))
+  /** Held by others on the account: remainders, and accepted amounts that the driver does not know of yet. */
+  const reservedWei = (platform: string, address: NodeId): bigint =>
+    sharedPlatforms(deps.drivers, platform).reduce((sum, each) => sum + heldWei(each, address), 0n)
 
   const reserve: Funds['reserve'] = async (wish, keep, signal) => {
-    const key = `${wish.platform} ${wish.address}`
+    const key = keyOf(wish.platform, wish.address)
     for (let round = 0; round < FUNDS_CHECKS_MAX; round++) {
       const movement = movements.get(key)
       const check = options.skipAllocationValidation ? undefined : await checkFunds(wish, signal)
@@ -79,7 +84,7 @@ export function createFunds(context: Context): Funds {
   return {
     reserve,
     moved: (platform, address) => {
-      const key = `${platform} ${address}`
+      const key = keyOf(platform, address)
       movements.set(key, (movements.get(key) ?? 0) + 1)
     },
     gasWarnings: () => [...gasWarnings.values()],

@@ -52,6 +52,22 @@ export function findPlatform(drivers: readonly PaymentDriver[], platform: string
   return undefined
 }
 
+/**
+ * The platforms whose money is the same as this one's: they name the same token contract on the same chain. On a local
+ * chain that stands in for several networks there is more than one. The platform itself comes first.
+ */
+export function sharedPlatforms(drivers: readonly PaymentDriver[], platform: string): string[] {
+  const all = drivers.flatMap((driver) =>
+    driver
+      .networks()
+      .flatMap(({ chainId, tokens }) =>
+        tokens.map((token) => ({ platform: token.platform, purse: `${driver.name} ${chainId} ${token.address}` })),
+      ),
+  )
+  const purse = all.find((one) => one.platform === platform)?.purse
+  return [platform, ...all.filter((one) => one.purse === purse && one.platform !== platform).map((one) => one.platform)]
+}
+
 function toTriple(wish: NewAllocation['paymentPlatform']): {
   driver: string
   network: string

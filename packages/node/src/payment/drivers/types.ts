@@ -57,7 +57,10 @@ export type PaymentDriver = Service & {
   balance(address: NodeId, platform: string, options?: AbortOptions): Promise<AccountBalance>
   /** Gets test tokens, and gas if the network has a faucet. Resolves with a text for the user. Throws `no-faucet`. */
   fund(request: FundRequest, options?: AbortOptions): Promise<string>
-  /** Could `amountWei` more be spent, beside what the caller has reserved and what is scheduled here already? */
+  /**
+   * Could `amountWei` more be spent, beside what the caller has reserved and what is scheduled here already? Platforms
+   * with the same chain id and token address draw on the same balance, and count together.
+   */
   checkFunds(request: FundsRequest, options?: AbortOptions): Promise<FundsCheck>
 
   /**

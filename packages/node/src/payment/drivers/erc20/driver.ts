@@ -168,6 +168,9 @@ function createAccounts({
     ]).catch(asDriverError)
     return { network, chain, head, tokenWei, gasWei }
   }
+  /** A local chain may stand in for several networks, whose orders are then paid from the same balance. */
+  const samePurse = ({ chainId, token }: Erc20Network) =>
+    options.networks.filter((other) => other.chainId === chainId && other.token.address === token.address)
   return {
     balance: async (address, platform, { signal } = {}): Promise<AccountBalance> => {
       const { network, head, tokenWei, gasWei } = await read(address, platform, signal)
@@ -185,7 +188,10 @@ function createAccounts({
     checkFunds: async ({ address, platform, amountWei, reservedWei }, { signal } = {}): Promise<FundsCheck> => {
       const { chain, tokenWei, gasWei } = await read(address, platform, signal)
       const market = await chain.feeMarket({ signal }).catch(asDriverError)
-      const scheduledWei = store.scheduledWei(address, platform)
+      const scheduledWei = samePurse(networkOf(platform)).reduce(
+        (sum, network) => sum + store.scheduledWei(address, platformOf(DRIVER, network)),
+        0n,
+      )
       const left = tokenWei - reservedWei - scheduledWei
       const availableWei = left > 0n ? left : 0n
       const gasNeededWei = TRANSFER_GAS * (market.baseFeeWei + market.priorityFeeWei)

@@ -334,3 +334,14 @@ test('an order is not sent before its time, and flush hastens it', async () => {
   await run(() => settled.length === 1)
   expect(chain.balanceOf(payees[0]!)).toBe(5n)
 })
+
+test('networks that one chain stands in for draw on one balance', async () => {
+  const twin = { ...network, name: 'holesky' }
+  const driver = await start(chain, { networks: [network, twin] })
+  const order = { payer: payer.address, payee: payees[0]!, amountWei: tokens(400), dueMs: clock.nowMs() + 1e9 }
+  driver.schedule({ ...order, paymentOrderId: 'later', platform: 'erc20-hoodi-tglm' })
+  for (const platform of ['erc20-hoodi-tglm', 'erc20-holesky-tglm']) {
+    const request = { address: payer.address, platform, amountWei: tokens(601), reservedWei: 0n }
+    expect(await driver.checkFunds(request)).toMatchObject({ scheduledWei: tokens(400), isEnough: false })
+  }
+})

@@ -38,11 +38,14 @@ export type MockDriver = PaymentDriver & {
   setTrouble(trouble: DriverStatus | undefined): void
 }
 
+/** Each network is a ledger of its own. */
+const LOCAL_CHAIN_ID = 31_337
+
 const GRANT_WEI = 1000n * 10n ** 18n
 
 export function createMockDriver(deps: MockDriverDeps, options: MockDriverOptions = {}): MockDriver {
   const name = options.name ?? 'mock'
-  const networks = (options.networks ?? ['local']).map((network, index) => describe(name, network, index === 0))
+  const networks = (options.networks ?? ['local']).map((network, index) => describe(name, network, index))
   const orders = new Map<string, Entry>()
   const claims = new Map<string, TransferClaim>()
   const tokenOf = (platform: string) => {
@@ -137,10 +140,11 @@ export function createMockDriver(deps: MockDriverDeps, options: MockDriverOption
   }
 }
 
-function describe(driver: string, network: string, isDefault: boolean): DriverNetwork {
+function describe(driver: string, network: string, index: number): DriverNetwork {
+  const isDefault = index === 0
   return {
     name: network,
-    chainId: 31_337,
+    chainId: LOCAL_CHAIN_ID + index,
     gasSymbol: 'tETH',
     tokens: [
       {
