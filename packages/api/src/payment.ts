@@ -54,7 +54,6 @@ const poll = z.object({
 })
 const send = z.object({ timeout: secondsQuery.default(DOCUMENT_SEND_SECONDS_DEFAULT) })
 const network = { network: maybe(shortTextSchema), driver: maybe(shortTextSchema) }
-const notOffered = { success: { status: 501, body: z.object({ message: z.null() }) }, errors: [] } as const
 const done = { status: 200, body: nullSchema } as const
 
 export const paymentApi = defineApi({
@@ -148,9 +147,10 @@ export const paymentApi = defineApi({
     getDebitNotePayments: {
       method: 'GET',
       path: '/debitNotes/:debitNoteId/payments',
-      summary: 'Not offered',
+      summary: "The payments for a debit note's activity",
       params: debitNote,
-      ...notOffered,
+      success: { status: 200, body: z.array(signedPaymentSchema) },
+      errors: [404],
     },
     getDebitNoteEvents: {
       method: 'GET',
@@ -181,9 +181,11 @@ export const paymentApi = defineApi({
     cancelDebitNote: {
       method: 'POST',
       path: '/debitNotes/:debitNoteId/cancel',
-      summary: 'Not offered',
+      summary: 'Takes a debit note back before it is accepted',
       params: debitNote,
-      ...notOffered,
+      query: send,
+      success: done,
+      errors: [404, 409, 504],
     },
     acceptDebitNote: {
       method: 'POST',
@@ -198,9 +200,12 @@ export const paymentApi = defineApi({
     rejectDebitNote: {
       method: 'POST',
       path: '/debitNotes/:debitNoteId/reject',
-      summary: 'Not offered',
+      summary: 'Rejects a debit note',
       params: debitNote,
-      ...notOffered,
+      query: send,
+      body: rejectionSchema,
+      success: done,
+      errors: [400, 404, 504],
     },
 
     listInvoices: {

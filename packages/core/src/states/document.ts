@@ -1,42 +1,31 @@
 import type { DocumentStatus } from '../documents/index.ts'
-import { applyMove, illegalMove, type Move } from './machine.ts'
+import { applyMove, type Move } from './machine.ts'
 
-/** Debit notes and invoices go through the same states, but only invoices can be rejected or cancelled. */
+/** Debit notes and invoices go through the same states. */
 export type DocumentKind = 'debit-note' | 'invoice'
 
 /**
- *     ISSUED --send--> RECEIVED --accept--> ACCEPTED --settle--> SETTLED
- *                         '--reject (invoice)--> REJECTED
- *     ISSUED, RECEIVED, REJECTED --cancel (invoice)--> CANCELLED
- *     FAILED, which the original wrote long ago, can still be accepted.
+ *     provider:   ISSUED -> RECEIVED -> ACCEPTED -> SETTLED        requestor:   RECEIVED -> ACCEPTED -> SETTLED
+ *                    \_________|--> REJECTED --> CANCELLED                         |--> REJECTED --> CANCELLED
+ *                               \--> CANCELLED                                     \--> CANCELLED
  *
- * The payer's copy begins as RECEIVED. A document over nothing is accepted and settled at once.
+ * On the provider's side an ISSUED document may be decided on, too: the answer to `send` was lost, not the document.
+ * FAILED, which the original wrote long ago, counts as RECEIVED. Golem REST: the original rejects and cancels invoices
+ * only; its messages for debit notes exist, and we serve them.
  */
-export type DocumentMove = 'send' | 'accept' | 'reject' | 'cancel' | 'settle'
+export type DocumentMove = 'send' | 'accept' | 'reject' | 'cancel' | 'settle' | 'unsettle'
 
 const MOVES: Readonly<Record<DocumentMove, Move<DocumentStatus>>> = {
   send: { from: ['ISSUED'], to: 'RECEIVED' },
-  accept: { from: ['RECEIVED', 'FAILED'], to: 'ACCEPTED' },
-  reject: { from: ['RECEIVED'], to: 'REJECTED' },
-  cancel: { from: ['ISSUED', 'RECEIVED', 'REJECTED'], to: 'CANCELLED' },
+  accept: { from: ['ISSUED', 'RECEIVED', 'FAILED'], to: 'ACCEPTED' },
+  reject: { from: ['ISSUED', 'RECEIVED', 'FAILED'], to: 'REJECTED' },
+  cancel: { from: ['ISSUED', 'RECEIVED', 'REJECTED', 'FAILED'], to: 'CANCELLED' },
   settle: { from: ['ACCEPTED'], to: 'SETTLED' },
+  // A reorganisation of the chain took the payment back.
+  unsettle: { from: ['SETTLED'], to: 'ACCEPTED' },
 }
 
-/** The status after a move. Throws `StateError` when the status, or the kind of document, has no such move. */
+/** The status after a move. Throws `StateError`, whose facts say where the move would be legal. */
 export function transitionDocument(kind: DocumentKind, status: DocumentStatus, move: DocumentMove): DocumentStatus {
-  if (kind === 'debit-note' && (move === 'reject' || move === 'cancel')) {
-    throw illegalMove('debit note', status, move, ['an invoice'])
-  }
   return applyMove(kind === 'invoice' ? 'invoice' : 'debit note', MOVES[move], status, move)
-}
-
-/** The status after the payer accepts `amount` (wei): a document over nothing needs no payment. */
-export function acceptDocument(kind: DocumentKind, status: DocumentStatus, amount: bigint): DocumentStatus {
-  const accepted = transitionDocument(kind, status, 'accept')
-  return amount === 0n ? transitionDocument(kind, accepted, 'settle') : accepted
-}
-
-/** True when nothing can follow. */
-export function isDocumentOver(status: DocumentStatus): boolean {
-  return status === 'SETTLED' || status === 'CANCELLED'
 }

@@ -18,10 +18,8 @@ export {
   transitionAgreement,
 } from './agreement.ts'
 export {
-  acceptDocument,
   type DocumentKind,
   type DocumentMove,
-  isDocumentOver,
   transitionDocument,
 } from './document.ts'
 export { StateError } from './machine.ts'

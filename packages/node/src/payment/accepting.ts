@@ -5,6 +5,7 @@
 import {
   type Acceptance,
   type DebitNote,
+  type DocumentKind,
   formatAmount,
   type Invoice,
   type NodeId,
@@ -33,7 +34,7 @@ import {
   REJECTION_MESSAGE_LENGTH_MAX,
   USAGE_BYTES_MAX,
 } from './options.ts'
-import type { DocumentKind, OutboxEntry, PaymentDocument } from './records.ts'
+import type { OutboxEntry, PaymentDocument } from './records.ts'
 import { checkParties, type Terms, termsOf } from './terms.ts'
 import type { AgreementFacts, PeerOptions } from './types.ts'
 

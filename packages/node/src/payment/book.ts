@@ -2,9 +2,9 @@
  * Bookkeeping: the sums of agreements and activities, and what follows from them for documents. Every function must run
  * inside a transaction of its caller.
  */
-import type { NodeId, Role } from '@emet/core'
+import type { DocumentMove, NodeId, Role } from '@emet/core'
 import { type Context, nowUs } from './context.ts'
-import { type DocumentMove, isPromised, nextStatus } from './document.ts'
+import { isPromised, nextStatus } from './document.ts'
 import { PaymentError } from './errors.ts'
 import type { ActivityTotals, AgreementTotals, PaymentDocument, PaymentShare, Sums } from './records.ts'
 import type { Terms } from './terms.ts'

@@ -1,38 +1,30 @@
-/**
- * A document's life, and its forms.
- *
- *     provider:   ISSUED -> RECEIVED -> ACCEPTED -> SETTLED        requestor:   RECEIVED -> ACCEPTED -> SETTLED
- *                    \_________|--> REJECTED --> CANCELLED                         |--> REJECTED --> CANCELLED
- *                               \--> CANCELLED                                     \--> CANCELLED
- *
- * On the provider's side an ISSUED document may be accepted, too: the answer to `send` was lost, not the document.
- */
-import type { DebitNote, DocumentStatus, Invoice, NodeId } from '@emet/core'
+/** A document in its forms: as it is kept, and as clients and peers see it. Its states are core's. */
+import {
+  type DebitNote,
+  type DocumentKind,
+  type DocumentMove,
+  type DocumentStatus,
+  type Invoice,
+  type NodeId,
+  StateError,
+  transitionDocument,
+} from '@emet/core'
 import { PaymentError } from './errors.ts'
-import type { DocumentKind, PaymentDocument } from './records.ts'
-
-export type DocumentMove = 'send' | 'accept' | 'reject' | 'cancel' | 'settle' | 'unsettle'
-
-const MOVES: Readonly<Record<DocumentMove, { from: readonly DocumentStatus[]; to: DocumentStatus }>> = {
-  send: { from: ['ISSUED'], to: 'RECEIVED' },
-  accept: { from: ['ISSUED', 'RECEIVED', 'FAILED'], to: 'ACCEPTED' },
-  reject: { from: ['ISSUED', 'RECEIVED', 'FAILED'], to: 'REJECTED' },
-  cancel: { from: ['ISSUED', 'RECEIVED', 'REJECTED', 'FAILED'], to: 'CANCELLED' },
-  settle: { from: ['ACCEPTED'], to: 'SETTLED' },
-  // A reorganisation of the chain took the payment back.
-  unsettle: { from: ['SETTLED'], to: 'ACCEPTED' },
-}
+import type { PaymentDocument } from './records.ts'
 
 /** The status after `move`. Throws `PaymentError` `wrong-state` when the document cannot make it. */
 export function nextStatus(
-  document: Pick<PaymentDocument, 'kind' | 'id' | 'status'>,
+  { kind, id, status }: Pick<PaymentDocument, 'kind' | 'id' | 'status'>,
   move: DocumentMove,
 ): DocumentStatus {
-  const { from, to } = MOVES[move]
-  if (from.includes(document.status)) return to
-  const { kind, id, status } = document
-  const message = `${nounOf(kind)} ${id} is ${status.toLowerCase()}; only ${from.join(', ').toLowerCase()} ones can ${move}`
-  throw new PaymentError('wrong-state', message, { kind, id, status, move })
+  try {
+    return transitionDocument(kind, status, move)
+  } catch (cause) {
+    if (!(cause instanceof StateError)) throw cause
+    const legalIn = String(cause.facts['legalIn']).toLowerCase().replaceAll(',', ', ')
+    const message = `${nounOf(kind)} ${id} is ${status.toLowerCase()}; only ${legalIn} ones can ${move}`
+    throw new PaymentError('wrong-state', message, { kind, id, status, move }, { cause })
+  }
 }
 
 /** Accepted or beyond: the money is promised. */

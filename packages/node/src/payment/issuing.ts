@@ -2,7 +2,14 @@
  * The provider's side of documents: issue, send and cancel; and what the requestor answers: accepted or rejected.
  * A document is written down before it is sent; sending it again changes nothing.
  */
-import { formatAmount, type NewDebitNote, type NewInvoice, type NodeId, type Rejection } from '@emet/core'
+import {
+  type DocumentKind,
+  formatAmount,
+  type NewDebitNote,
+  type NewInvoice,
+  type NodeId,
+  type Rejection,
+} from '@emet/core'
 import { anyOf } from './background.ts'
 import { bookAccepted, bookDue, move, openActivity, openAgreement, settleIfPaid } from './book.ts'
 import { type Context, newId } from './context.ts'
@@ -10,7 +17,7 @@ import { isPromised, nextStatus, nounOf, peerOf } from './document.ts'
 import { PaymentError } from './errors.ts'
 import { DOCUMENTS_PER_AGREEMENT_MAX } from './options.ts'
 import { type PeerClient, peerError, refusalOf } from './peer-client.ts'
-import type { DocumentKind, PaymentDocument } from './records.ts'
+import type { PaymentDocument } from './records.ts'
 import { checkParties, type Terms, termsOf } from './terms.ts'
 import type { AgreementFacts, PeerOptions } from './types.ts'
 

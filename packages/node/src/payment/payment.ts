@@ -1,6 +1,7 @@
 import {
   type DebitNote,
   type DebitNoteEvent,
+  type DocumentKind,
   type Invoice,
   type InvoiceEvent,
   type NodeId,
@@ -26,7 +27,7 @@ import { type PaymentOptionsInput, paymentOptionsSchema } from './options.ts'
 import { createPaying, toPayment } from './paying.ts'
 import { createPeerClient, type EntryBody, encodeMessage } from './peer-client.ts'
 import { bindPayment } from './protocol.ts'
-import type { DocumentEvent, DocumentKind, OutboxEntry, PaymentDocument } from './records.ts'
+import type { DocumentEvent, OutboxEntry, PaymentDocument } from './records.ts'
 import { signPayment, withoutAllocations } from './signing.ts'
 import { createPaymentStore } from './store.ts'
 import type { Documents, PaymentDeps, PaymentService, Payments } from './types.ts'
@@ -161,6 +162,14 @@ function createPayments(context: Context): Payments {
       const invoice = store.documents.find(owner, 'invoice', invoiceId)
       if (!invoice) throw new PaymentError('not-found', `Invoice ${invoiceId} not found`, { invoiceId })
       return store.payments.ofAgreement(owner, invoice.agreementId).map(toSignedPayment)
+    },
+    ofDebitNote: (owner, debitNoteId) => {
+      const note = store.documents.find(owner, 'debit-note', debitNoteId)
+      if (!note) throw new PaymentError('not-found', `Debit note ${debitNoteId} not found`, { debitNoteId })
+      return store.payments
+        .ofAgreement(owner, note.agreementId)
+        .filter(({ shares }) => shares.some(({ activityId }) => activityId === note.activityId))
+        .map(toSignedPayment)
     },
   }
 }

@@ -3,12 +3,10 @@
  * instants whole microseconds. `owner` is the identity of this node whose record it is: two identities of one node may
  * trade with each other, and each has its own records then.
  */
-import type { Deposit, DocumentStatus, InstantUs, NodeId, PaymentEventKind, Role } from '@emet/core'
+import type { Deposit, DocumentKind, DocumentStatus, InstantUs, NodeId, PaymentEventKind, Role } from '@emet/core'
 
 /** Bytes that nobody shares. */
 export type Bytes = Uint8Array<ArrayBuffer>
-
-export type DocumentKind = 'debit-note' | 'invoice'
 
 /** A claim for money: a debit note (cumulative, for one activity) or an invoice (final, for one agreement). */
 export type PaymentDocument = {

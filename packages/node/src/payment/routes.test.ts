@@ -216,12 +216,6 @@ describe('documents', () => {
       body: null,
     })
     expect(await accept('5')).toMatchObject({ status: 400 })
-    for (const name of ['rejectDebitNote', 'cancelDebitNote', 'getDebitNotePayments']) {
-      expect(await call(world.requestor, name, { params: { debitNoteId: 'x' } })).toEqual({
-        status: 501,
-        body: { message: null },
-      })
-    }
   })
 
   it('cannot be cancelled once accepted', async () => {
@@ -231,6 +225,67 @@ describe('documents', () => {
     await call(world.provider, 'sendInvoice', { params })
     await call(world.requestor, 'acceptInvoice', { params, body: { totalAmountAccepted: '5', allocationId } })
     expect(await call(world.provider, 'cancelInvoice', { params })).toMatchObject({ status: 409 })
+  })
+})
+
+describe('debit notes', () => {
+  /** A debit note over `amount` GLM, sent. */
+  const sendNote = async (amount: string, paymentDueDate?: string) => {
+    const body = { activityId: ACTIVITY, totalAmountDue: amount, ...(paymentDueDate ? { paymentDueDate } : {}) }
+    const issued = await call(world.provider, 'issueDebitNote', { body })
+    const params = { debitNoteId: (issued.body as { debitNoteId: string }).debitNoteId }
+    expect(await call(world.provider, 'sendDebitNote', { params })).toMatchObject({ status: 200 })
+    return params
+  }
+  const statuses = (params: { debitNoteId: string }) =>
+    Promise.all(
+      [world.provider, world.requestor].map(async (node) => (await call(node, 'getDebitNote', { params })).body),
+    )
+
+  it('are rejected, and then cannot be accepted', async () => {
+    const params = await sendNote('2')
+    const body = { rejectionReason: 'INCORRECT_AMOUNT', totalAmountAccepted: '0', message: 'too much' }
+    expect(await call(world.requestor, 'rejectDebitNote', { params, body })).toEqual({ status: 200, body: null })
+    expect(await statuses(params)).toMatchObject([{ status: 'REJECTED' }, { status: 'REJECTED' }])
+    const query = { timeout: '0', maxEvents: '10' }
+    expect((await call(world.provider, 'getDebitNoteEvents', { query })).body).toMatchObject([
+      { ...params, eventType: 'DebitNoteRejectedEvent', rejection: { message: 'too much' } },
+    ])
+    const { body: allocation } = await allocate()
+    const { allocationId } = allocation as { allocationId: string }
+    const acceptance = { params, body: { totalAmountAccepted: '2', allocationId } }
+    expect(await call(world.requestor, 'acceptDebitNote', acceptance)).toMatchObject({ status: 400 })
+    expect(await call(world.requestor, 'rejectDebitNote', { params: { debitNoteId: 'x' }, body })).toMatchObject({
+      status: 404,
+    })
+  })
+
+  it('are cancelled by their issuer, until accepted', async () => {
+    const params = await sendNote('2')
+    expect(await call(world.requestor, 'cancelDebitNote', { params }), 'not its issuer').toMatchObject({ status: 404 })
+    expect(await call(world.provider, 'cancelDebitNote', { params })).toEqual({ status: 200, body: null })
+    expect(await statuses(params)).toMatchObject([{ status: 'CANCELLED' }, { status: 'CANCELLED' }])
+    const next = await sendNote('3')
+    const { body: allocation } = await allocate()
+    const { allocationId } = allocation as { allocationId: string }
+    const acceptance = { params: next, body: { totalAmountAccepted: '3', allocationId } }
+    expect(await call(world.requestor, 'acceptDebitNote', acceptance)).toEqual({ status: 200, body: null })
+    expect(await call(world.provider, 'cancelDebitNote', { params: next })).toMatchObject({ status: 409 })
+  })
+
+  it('tell what was paid for their activity', async () => {
+    const params = await sendNote('2', '2026-02-01T00:00:00Z')
+    expect(await call(world.provider, 'getDebitNotePayments', { params })).toEqual({ status: 200, body: [] })
+    const { body: allocation } = await allocate()
+    const { allocationId } = allocation as { allocationId: string }
+    await call(world.requestor, 'acceptDebitNote', { params, body: { totalAmountAccepted: '2', allocationId } })
+    await world.clock.advance(1_000)
+    for (const node of [world.requestor, world.provider])
+      expect((await call(node, 'getDebitNotePayments', { params })).body).toMatchObject([
+        { amount: '2', activityPayments: [{ activityId: ACTIVITY, amount: '2' }] },
+      ])
+    const nothing = { params: { debitNoteId: 'x' } }
+    expect(await call(world.provider, 'getDebitNotePayments', nothing)).toMatchObject({ status: 404 })
   })
 })
 

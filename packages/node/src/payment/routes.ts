@@ -58,21 +58,26 @@ function allocationRoutes({ allocations }: PaymentService) {
   } satisfies Partial<Handlers>
 }
 
-function debitNoteRoutes({ debitNotes }: PaymentService) {
-  const notOffered = async () => ({ message: null })
+function debitNoteRoutes({ debitNotes, payments }: PaymentService) {
   return {
     listDebitNotes: async ({ caller, query }) => debitNotes.list(caller.nodeId, pageOf(query)),
     getDebitNote: ({ caller, params }) => answer(() => debitNotes.get(caller.nodeId, params.debitNoteId)),
-    getDebitNotePayments: notOffered,
+    getDebitNotePayments: ({ caller, params }) => answer(() => payments.ofDebitNote(caller.nodeId, params.debitNoteId)),
     getDebitNoteEvents: ({ caller, query, headers, signal }) =>
       answer(() => debitNotes.events(caller.nodeId, { ...pollOf(query, signal), ...kindsOf(headers) })),
     issueDebitNote: ({ caller, body }) => answer(() => debitNotes.issue(caller.nodeId, body)),
     sendDebitNote: ({ caller, params, query, signal }) =>
       done(debitNotes, (notes) => notes.send(caller.nodeId, params.debitNoteId, peerOf(query, signal))),
-    cancelDebitNote: notOffered,
+    cancelDebitNote: ({ caller, params, query, signal }) =>
+      done(
+        debitNotes,
+        (notes) => notes.cancel(caller.nodeId, params.debitNoteId, peerOf(query, signal)),
+        CANCEL_STATUS,
+      ),
     acceptDebitNote: ({ caller, params, query, body, signal }) =>
       done(debitNotes, (notes) => notes.accept(caller.nodeId, params.debitNoteId, body, peerOf(query, signal))),
-    rejectDebitNote: notOffered,
+    rejectDebitNote: ({ caller, params, query, body, signal }) =>
+      done(debitNotes, (notes) => notes.reject(caller.nodeId, params.debitNoteId, body, peerOf(query, signal))),
   } satisfies Partial<Handlers>
 }
 

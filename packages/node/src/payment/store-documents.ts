@@ -1,6 +1,6 @@
-import type { DocumentStatus, InstantUs, NodeId, Role } from '@emet/core'
+import type { DocumentKind, DocumentStatus, InstantUs, NodeId, Role } from '@emet/core'
 import type { Database, Row } from '../store/index.ts'
-import type { DocumentKind, PaymentDocument } from './records.ts'
+import type { PaymentDocument } from './records.ts'
 import { integer, json, limitOf, maybeInteger, maybeText, node, role, text, toJson, wei } from './store-rows.ts'
 
 export type DocumentKey = { readonly owner: NodeId; readonly role: Role; readonly id: string }

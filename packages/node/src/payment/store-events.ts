@@ -1,6 +1,6 @@
-import type { InstantUs, NodeId, PaymentEventKind } from '@emet/core'
+import type { DocumentKind, InstantUs, NodeId, PaymentEventKind } from '@emet/core'
 import type { Database, Row } from '../store/index.ts'
-import type { DocumentEvent, DocumentKind } from './records.ts'
+import type { DocumentEvent } from './records.ts'
 import { integer, json, limitOf, maybeInteger, maybeText, node, role, text, toJson } from './store-rows.ts'
 
 export type EventQuery = {

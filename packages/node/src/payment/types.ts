@@ -129,7 +129,10 @@ export interface Payments {
     poll: Poll & { readonly network?: string | undefined; readonly driver?: string | undefined },
   ): Promise<SignedPayment[]>
   get(owner: NodeId, id: string): SignedPayment
+  /** Those for the invoice's agreement and its activities. */
   ofInvoice(owner: NodeId, invoiceId: string): SignedPayment[]
+  /** Those for the debit note's activity. */
+  ofDebitNote(owner: NodeId, debitNoteId: string): SignedPayment[]
 }
 
 /** When and how accepted amounts become transfers. */

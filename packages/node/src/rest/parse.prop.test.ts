@@ -42,7 +42,7 @@ it('answers any target and any key without failing', async () => {
       const url = `${at || '/'}?${query}`
       const authorization = isRight ? `Bearer ${TEST_KEY.key}` : key.replace(/[^\x20-\x7e]/g, '')
       const answer = await app.inject({ url, headers: { authorization } })
-      expect([200, 400, 401, 404, 501]).toContain(answer.statusCode)
+      expect([200, 400, 401, 404]).toContain(answer.statusCode)
     }),
     { numRuns: 300 },
   )
