@@ -7,6 +7,7 @@ import { createConfigFolder, createExeUnits, readMachine } from '@emet/provider/
 import { CliError } from '../errors.ts'
 import { createLogger } from '../logging.ts'
 import type { Action, CommandContext } from './context.ts'
+import { exeUnitEnvironment } from './exe-unit-environment.ts'
 
 const HOUR_S = 3600
 const CPU = 'golem.usage.cpu_sec'
@@ -119,7 +120,7 @@ export const doctor: Action = async (context) => {
   const descriptors = [wasmDescriptor(process.execPath)]
   const found = await createExeUnits(
     { clock: systemClock, logger },
-    { descriptors, dataDir: dir, busUrl: '' },
+    { descriptors, dataDir: dir, busUrl: '', env: exeUnitEnvironment(context.env) },
   ).runtimes()
   const rows = descriptors.map(({ name, version, description }) => ({
     runtime: name,

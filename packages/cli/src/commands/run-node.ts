@@ -8,6 +8,7 @@ import type { Settings } from '../settings.ts'
 import { type Running, runSupervised } from '../supervised.ts'
 import { readVersion } from '../version.ts'
 import type { Action } from './context.ts'
+import { exeUnitEnvironment } from './exe-unit-environment.ts'
 import { readPasswordFile } from './secrets.ts'
 
 const netOptions = (settings: Settings) => ({
@@ -107,6 +108,7 @@ export const providerRun: Action = async ({ settings, output, env }, _args, flag
       descriptors: [wasmDescriptor(process.execPath)],
       dataDir: providerDir,
       busUrl,
+      env: exeUnitEnvironment(env),
     })
     const client = createClient(findDaemon(settings, env))
     const agent = createProviderAgent(

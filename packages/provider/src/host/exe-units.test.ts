@@ -12,13 +12,13 @@ import { startTicksOf } from './processes.ts'
 const SUPERVISOR = `
 mode=$1; shift
 case "$*" in
-  test) [ $mode != broken ] || { echo "no sandbox here" >&2; exit 1; }; exit 0 ;;
-  offer-template) echo '{"properties":{"golem.com.usage.vector":["golem.usage.duration_sec"]},"constraints":""}'; exit 0 ;;
+  offer-template) [ $mode != broken ] || { echo "no sandbox here" >&2; exit 1; }; echo '{"properties":{"golem.com.usage.vector":["golem.usage.duration_sec"]},"constraints":""}'; exit 0 ;;
 esac
 [ $mode != stubborn ] || trap '' TERM
 sleep 1000 &
 [ $mode != good ] || trap 'exit 0' TERM
 [ $mode != crash ] || { echo "pid $$"; exit 3; }
+echo "environment: $(env | cut -d= -f1 | tr "\\n" " ")"
 echo "started with $*"
 while :; do wait; done
 `
@@ -38,6 +38,8 @@ afterEach(() => {
 })
 
 function create(clock = createVirtualClock()) {
+  // The agent's own environment must not reach an exe-unit.
+  process.env['EMET_SECRET'] = 'key'
   const descriptors = ['good', 'stubborn', 'crash', 'broken'].map((name) => ({
     name,
     version: '1.0.0',
@@ -47,7 +49,8 @@ function create(clock = createVirtualClock()) {
     properties: { extra: true },
   }))
   const missing = { ...descriptors[0]!, name: 'missing', program: join(dataDir, 'nothing') }
-  const options = { dataDir, busUrl: 'unix:/bus', killAfterMs: KILL_AFTER_MS }
+  const env = { PATH: process.env['PATH'] ?? '' }
+  const options = { dataDir, busUrl: 'unix:/bus', killAfterMs: KILL_AFTER_MS, env }
   return {
     clock,
     units: createExeUnits({ clock, logger: silentLogger }, { ...options, descriptors: [...descriptors, missing] }),
@@ -91,6 +94,7 @@ test('an exe-unit gets its arguments, and SIGTERM ends it with all that it has s
   expect(JSON.parse(readFileSync(join(dataDir, 'exe-unit/work/agreement/agreement.json'), 'utf8'))).toEqual(
     REQUEST.agreement,
   )
+  expect(logText()).not.toContain('EMET_SECRET')
   await unit.stop()
   expect(await unit.exited).toEqual({ code: 0, signal: null })
   await untilGone(pid)

@@ -27,6 +27,8 @@ export type ExeUnitsOptions = {
   readonly dataDir: string
   /** The daemon's local bus socket. */
   readonly busUrl: string
+  /** The environment of exe-units: nothing of the agent's own goes to them, least of all its app key. */
+  readonly env: Readonly<Record<string, string>>
   /** How long an exe-unit has between SIGTERM and SIGKILL. Default: a little more than its own limit. */
   readonly killAfterMs?: number
 }
@@ -63,7 +65,13 @@ export function createExeUnits(deps: { clock: Clock; logger: Logger }, options: 
       busUrl: options.busUrl,
     })
     const logFile = join(folders.log, `${activityId}.log`)
-    const unit = await startGroup(groupOf(agreementId, activityId), { program, args, cwd: folders.base, logFile })
+    const unit = await startGroup(groupOf(agreementId, activityId), {
+      program,
+      args,
+      env: options.env,
+      cwd: folders.base,
+      logFile,
+    })
     logger.info('an exe-unit was started', { activityId, pid: unit.pid })
     return tidyAfter(unit, agreementId, activityId)
   }
@@ -79,8 +87,7 @@ export function createExeUnits(deps: { clock: Clock; logger: Logger }, options: 
   }
   const query = async (descriptor: ExeUnitDescriptor): Promise<SoldRuntime[]> => {
     try {
-      await ask(descriptor, 'test')
-      const template = offerTemplateSchema.parse(JSON.parse(await ask(descriptor, 'offer-template')))
+      const template = offerTemplateSchema.parse(JSON.parse(await askTemplate(descriptor, options.env)))
       const own = Object.entries(descriptor.properties).map(([name, value]) => [`golem.runtime.${name}`, value])
       const properties = { ...template.properties, ...Object.fromEntries(own) }
       return [{ name: descriptor.name, version: descriptor.version, template: { ...template, properties } }]
@@ -132,13 +139,14 @@ function listNames(folder: string): string[] {
   }
 }
 
-async function ask(descriptor: ExeUnitDescriptor, what: 'test' | 'offer-template'): Promise<string> {
-  const [program, args] = queryCommand(descriptor, what)
+/** An exe-unit tests its runtime before it offers it. */
+async function askTemplate(descriptor: ExeUnitDescriptor, env: ExeUnitsOptions['env']): Promise<string> {
+  const [program, args] = queryCommand(descriptor, 'offer-template')
   try {
-    return (await promisify(execFile)(program, args, { timeout: QUERY_TIMEOUT_MS })).stdout
+    return (await promisify(execFile)(program, args, { timeout: QUERY_TIMEOUT_MS, env })).stdout
   } catch (cause) {
     const stderr = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : ''
-    const message = `the ${what} of runtime "${descriptor.name}" failed: ${stderr || messageOf(cause)}`
+    const message = `runtime "${descriptor.name}" does not work here: ${stderr || messageOf(cause)}`
     throw new ProviderError('exe-unit-failed', message, { runtime: descriptor.name }, { cause })
   }
 }

@@ -26,6 +26,8 @@ export type GroupOptions = {
 export type Command = {
   readonly program: string
   readonly args: readonly string[]
+  /** Its whole environment. */
+  readonly env: Readonly<Record<string, string>>
   readonly cwd: string
   /** Gets stdout and stderr. */
   readonly logFile: string
@@ -86,10 +88,10 @@ function controlOf({ clock, file, killAfterMs }: GroupOptions, pid: number, left
   }
 }
 
-function spawnLeader({ program, args, cwd, logFile }: Command): ChildProcess {
+function spawnLeader({ program, args, env, cwd, logFile }: Command): ChildProcess {
   const log = openSync(logFile, 'a', 0o600)
   try {
-    return spawn(program, args, { cwd, detached: true, stdio: ['ignore', log, log] })
+    return spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', log, log] })
   } finally {
     closeSync(log)
   }
