@@ -1,3 +1,4 @@
+import { hasStatus } from '@emet/api'
 import { type Agreement, messageOf } from '@emet/core'
 import { type Account, createAccount } from './account.ts'
 import type { SdkDeps } from './daemon.ts'
@@ -5,13 +6,13 @@ import { abortedError, golemErrorOf } from './daemon-errors.ts'
 import type { Desk } from './desk.ts'
 import { amendGolemError, GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
-import { ABORT_FINISH_MS } from './limits.ts'
+import { ABORT_FINISH_MS, POLL_PAUSE_MS } from './limits.ts'
 import { createMachine, type Machine } from './machine.ts'
 import type { OfferView } from './offers.ts'
 import type { Publications } from './payload.ts'
 import type { Purse } from './purse.ts'
 import { startRun } from './run.ts'
-import { settleAll, withLimit } from './scope.ts'
+import { insist, settleAll, withLimit } from './scope.ts'
 import type { Receipt, Rental, RunOptions, TransferOptions } from './types.ts'
 
 /** How far ahead of the budget's end a rental is ended, in seconds, and how often that is looked at. */
@@ -238,6 +239,9 @@ async function finish(
   const limitMs = signal?.aborted ? Math.min(ABORT_FINISH_MS, patientMs) : patientMs
   const { agreementId } = input.agreement
   const code = signal?.aborted ? 'Cancelled' : 'Success'
+  // Either daemon may be starting anew; what is not ended goes on costing money.
+  const keepTrying = <T>(within: AbortSignal, attempt: () => Promise<T>) =>
+    insist(clock, within, POLL_PAUSE_MS, isRefusal, attempt)
   const steps = (limited: AbortSignal) => [
     () => account.refresh(),
     async () => {
@@ -250,13 +254,16 @@ async function finish(
         destroyMs,
         limited,
         () => new Error('the machine does not answer'),
-        (inTime) => client.activity.destroyActivity({ params: { activityId }, query, signal: inTime }),
+        (inTime) =>
+          keepTrying(inTime, () => client.activity.destroyActivity({ params: { activityId }, query, signal: inTime })),
       )
     },
     async () => account.end(),
     async () => {
       const body = { message: reason.slice(0, 1000), 'golem.requestor.code': code }
-      await client.market.terminateAgreement({ params: { agreementId }, body, signal: limited })
+      await keepTrying(limited, () =>
+        client.market.terminateAgreement({ params: { agreementId }, body, signal: limited }),
+      )
       emit({ kind: 'agreement', phase: 'ended', agreementId, reason })
     },
     () => account.billed,
@@ -277,6 +284,9 @@ async function finish(
   leave()
   unwatch()
 }
+
+/** Trying again would change nothing: it has ended already, or was never ours. */
+const isRefusal = (error: unknown) => hasStatus(error, 400, 401, 403, 404, 409, 410)
 
 /** Calls `onIdle` when nothing has been in use for `limitMs`. */
 function createIdleWatch({ clock }: SdkDeps, limitMs: number, onIdle: () => void) {

@@ -36,3 +36,21 @@ export async function settleAll(
 ): Promise<void> {
   for (const step of steps) await step().catch(onFailure)
 }
+
+/** Tries until it works, fails for good, or the signal aborts. */
+export async function insist<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  pauseMs: number,
+  isFinal: (error: unknown) => boolean,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (signal.aborted || isFinal(error)) throw error
+      await clock.sleep(pauseMs, signal)
+    }
+  }
+}

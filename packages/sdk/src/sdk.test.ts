@@ -242,6 +242,17 @@ describe('a machine that dies under its program', () => {
   })
 })
 
+describe('a provider that cannot be reached for a while', () => {
+  test('is told of the end all the same', async () => {
+    const { daemon, rent, drive } = setUp({ name: 'p', programs: echo })
+    const rental = await rent()
+    daemon.cutOffFor(3_000)
+    const { value: receipt } = await drive(rental.close())
+    expect(receipt.invoiceId).toBeDefined()
+    expect(daemon.open()).toEqual(nothing)
+  })
+})
+
 describe('ends by itself', () => {
   test('when the provider terminates', async () => {
     const { clock, daemon, drive, rent } = setUp({ name: 'p', programs: echo })

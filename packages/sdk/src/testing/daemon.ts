@@ -40,6 +40,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
   const proposals = new Map<string, { proposal: Proposal; provider: FakeProvider; demandId: string }>()
   const contracts = new Map<string, Contract>()
   const activities = new Map<string, FakeActivity>()
+  let cutOffUntilMs = 0
   const allocations = new Map<string, { total: bigint; spent: bigint }>()
   const files = new Map<string, Uint8Array>()
   const agreementEvents = createPoll<AgreementOperationEvent>(clock)
@@ -245,6 +246,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
     },
     terminateAgreement: async ({ params }) => {
       const contract = contractOf(params.agreementId)
+      if (clock.nowMs() < cutOffUntilMs) throw refusal(500, 'cannot reach the provider')
       if (contract.state !== 'Approved') throw refusal(410, contract.state)
       contract.state = 'Terminated'
       sendInvoice(contract)
@@ -272,6 +274,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
       return { activityId: made.id, credentials: undefined }
     },
     destroyActivity: async ({ params }) => {
+      if (clock.nowMs() < cutOffUntilMs) throw refusal(500, 'cannot reach the provider')
       const found = activityOf(params.activityId)
       found.endedMs = clock.nowMs()
       found.halt.abort(new Error('destroyed'))
@@ -419,6 +422,9 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
       allocations: allocations.size,
       files: files.size,
     }),
+    cutOffFor: (ms) => {
+      cutOffUntilMs = clock.nowMs() + ms
+    },
     crash: (name, why) => {
       for (const activity of activities.values()) {
         if (activity.contract.provider.name !== name) continue
