@@ -6,6 +6,7 @@ import type { AgreementTerms } from './agreement.ts'
 import type { Batch, Outcome } from './batch.ts'
 import { ExeUnitError } from './errors.ts'
 import type { ProgressEvent } from './events.ts'
+import { createGate } from './gate.ts'
 import { createOutputKeeper, createTextSplitter, encodeOutput } from './output.ts'
 import type { Command, CommandEnd, Instance, RunRequest, Runtime } from './runtime.ts'
 import type { CaptureMode, DeployCommand, ExeCommand, RunCommand, TransferCommand } from './script.ts'
@@ -37,6 +38,7 @@ export interface Commands {
 }
 
 export function createCommands(deps: CommandsDeps, options: CommandsOptions): Commands {
+  const gate = createGate(commandsAtOnceMax(deps.runtime, options.terms))
   let instance: Instance | undefined
   let deployments = 0
 
@@ -94,6 +96,15 @@ export function createCommands(deps: CommandsDeps, options: CommandsOptions): Co
     await old?.stop(reason)
     await rm(join(options.workDir, `deployment-${deployments}`), { recursive: true, force: true })
   }
+  const run = async (what: RunCommand, batch: Batch, index: number, signal: AbortSignal): Promise<Outcome> => {
+    needInstance()
+    const leave = await gate.enter(signal)
+    try {
+      return await runCommand(needInstance(), what, batch, index, signal)
+    } finally {
+      leave()
+    }
+  }
   const perform = async (batch: Batch, index: number, command: ExeCommand, signal: AbortSignal): Promise<Outcome> => {
     const tell = teller(deps.clock, batch, index, command)
     try {
@@ -104,7 +115,7 @@ export function createCommands(deps: CommandsDeps, options: CommandsOptions): Co
           await needInstance().start(command.args, { signal })
           return done(null)
         case 'run':
-          return await runCommand(needInstance(), command.what, batch, index, signal)
+          return await run(command.what, batch, index, signal)
         case 'transfer':
           await transfer(command.what, tell, signal)
           return done(null)
@@ -127,6 +138,13 @@ export function createCommands(deps: CommandsDeps, options: CommandsOptions): Co
     reset,
     counters: () => instance?.counters() ?? {},
   }
+}
+
+/** Golem: an agreement grants threads. Where a command is one thread, no more than that many run at one time. */
+function commandsAtOnceMax({ capabilities }: Runtime, { cpuThreads }: AgreementTerms): number {
+  const { commandsAtOnceMax: max, threadsPerCommand } = capabilities
+  if (cpuThreads === undefined || threadsPerCommand === 'any') return max
+  return Math.min(max, Math.max(Math.floor(cpuThreads), 1))
 }
 
 const done = (message: string | null): Outcome => ({ code: 0, message, stdout: null, stderr: null })

@@ -46,6 +46,8 @@ import type { AbortOptions } from '@emet/core'
 export type RuntimeCapabilities = {
   /** Commands that one instance runs at the same time. */
   readonly commandsAtOnceMax: number
+  /** `one`: a command is one thread, so that commands at once are threads. `any`: the runtime divides the processors itself. */
+  readonly threadsPerCommand: 'one' | 'any'
   /** Whether `run` takes standard input. */
   readonly hasStdin: boolean
   /** Whether the guest gets environment variables. */

@@ -129,6 +129,22 @@ describe('the supervisor', () => {
     await expect(access(join(folder, 'work'))).rejects.toThrow()
   })
 
+  it('runs no more programs at once than the agreement grants threads', async () => {
+    const sleeping = async (cpuThreads: number) => {
+      await startWith(createMockRuntime(), { terms: { ...terms(), cpuThreads } })
+      await execute('ready', READY)
+      await exec('long', [run('sleep', [])])
+      await exec('short', [run('echo', [])])
+      return results('short', { timeout: 0.2 })
+    }
+    expect(await sleeping(1), 'it waits').toEqual([])
+    expect((await execute('end', [{ terminate: {} }]))[0], 'and does not keep the activity from ending').toMatchObject({
+      result: 'Ok',
+    })
+    await supervisor.stop('once more')
+    expect(await sleeping(2)).toMatchObject([{ result: 'Ok' }])
+  })
+
   it('serves the requestor of the agreement and nobody else', async () => {
     await startWith(createMockRuntime())
     const refusal = { data: { forbidden: expect.stringContaining(STRANGER) } }

@@ -30,6 +30,7 @@ export function createMockRuntime(options: MockRuntimeOptions = {}): Runtime {
     version: '1.0.0',
     capabilities: {
       commandsAtOnceMax: COMMANDS_AT_ONCE_MAX,
+      threadsPerCommand: 'one',
       hasStdin: true,
       hasEnv: true,
       network: 'none',
