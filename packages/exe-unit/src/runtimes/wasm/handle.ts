@@ -26,6 +26,8 @@ export const GUEST_MEMORY_BYTES_MIN = 16 * 1024 * 1024
 const ENGINE_HEAP_MIB = 64
 /** Entry points up to this many are compiled ahead; of a larger package, only the one used last. */
 const WARM_ENTRY_POINTS_MAX = 4
+/** How often is looked whether a jail is bound to us. Nearly always it is at the first look. */
+const BOUND_POLL_MS = 2
 const PAGE_BYTES = 65_536
 /** Pages of 64 KiB that 32-bit memory can have. */
 const PAGES_MAX = 65_536
@@ -220,7 +222,7 @@ function startCommand(
     killed ??= reason
     process.kill()
   }
-  process.orders.end(line)
+  void giveOrder(clock, engine, line)
   if (options.stdin) pipeline(Readable.from(options.stdin), process.stdin).catch(() => {})
   else process.stdin.end()
   const { limitMs } = options
@@ -231,6 +233,24 @@ function startCommand(
   const ended = endOf(engine, () => killed)
   void ended.finally(cancelTimer)
   return { stdout: process.stdout, stderr: process.stderr, ended, kill }
+}
+
+/**
+ * Work is given only to an engine that is sure to die with us: one whose half-made jail has missed our death would go on
+ * for ever. Without an order it ends by itself.
+ */
+async function giveOrder(clock: Clock, { process, ready }: Engine, line: string): Promise<void> {
+  let isOver = false
+  void process.ended.then(() => {
+    isOver = true
+  })
+  try {
+    await ready
+    while (!process.isBound() && !isOver) await clock.sleep(BOUND_POLL_MS)
+    process.orders.end(line)
+  } catch {
+    // The engine did not start; the command's end says why.
+  }
 }
 
 async function endOf(engine: Engine, killReason: () => string | undefined): Promise<CommandEnd> {

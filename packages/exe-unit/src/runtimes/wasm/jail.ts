@@ -5,6 +5,7 @@
  * nothing worth opening.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { access, constants, realpath } from 'node:fs/promises'
 import type { Readable, Writable } from 'node:stream'
 import { promisify } from 'node:util'
@@ -17,6 +18,8 @@ const PROGRAM_FOLDERS = ['/usr/bin', '/bin', '/usr/local/bin', '/run/current-sys
 const NOBODY = '65534'
 /** Open files of a jailed process. */
 export const OPEN_FILES_MAX = 1024
+/** As `/proc/<pid>/status` says it: a system call filter is on. */
+const SECCOMP_FILTERED = 2
 /** What is kept of the engine's complaints when it does not start. */
 const BOOT_COMPLAINT_LENGTH_MAX = 2000
 
@@ -41,6 +44,11 @@ export type JailedProcess = {
   readonly reports: Readable
   /** Resolves when all processes in the jail are gone. */
   readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>
+  /**
+   * Whether the kernel is sure by now to end the jail when this process dies. Until then it must be given no work: it ends by
+   * itself when its orders end without one, but work may never end.
+   */
+  isBound(): boolean
   /** Kills everything in the jail. */
   kill(): void
 }
@@ -81,7 +89,7 @@ export function startJailed(jail: Jail, what: JailedScript): JailedProcess {
   const [stdin, stdout, stderr, orders, reports, info, filter] = child.stdio as unknown as Streams
   for (const stream of child.stdio) stream?.on('error', () => {})
   filter.end(jail.filter)
-  return { stdin, stdout, stderr, orders, reports, ended: endOf(child), kill: killerOf(child, info) }
+  return { stdin, stdout, stderr, orders, reports, ended: endOf(child), ...innerProcessOf(child, info) }
 }
 
 type Streams = [Writable, Readable, Readable, Writable, Readable, Readable, Writable]
@@ -98,7 +106,8 @@ export function startUnjailed(node: string, what: JailedScript): JailedProcess {
   })
   const [stdin, stdout, stderr, orders, reports] = child.stdio as unknown as Streams
   for (const stream of child.stdio) stream?.on('error', () => {})
-  return { stdin, stdout, stderr, orders, reports, ended: endOf(child), kill: () => void child.kill('SIGKILL') }
+  const [ended, kill] = [endOf(child), () => void child.kill('SIGKILL')]
+  return { stdin, stdout, stderr, orders, reports, ended, isBound: () => true, kill }
 }
 
 /** The beginning of what a process that did not start has written to its standard error. */
@@ -143,7 +152,7 @@ function endOf(child: ChildProcess): JailedProcess['ended'] {
  * Bubblewrap itself is never killed: its half-made child would wait for it for ever. It tells the child's id at once, or
  * fails and ends by itself.
  */
-function killerOf(child: ChildProcess, info: Readable): () => void {
+function innerProcessOf(child: ChildProcess, info: Readable): Pick<JailedProcess, 'kill' | 'isBound'> {
   let innerPid: number | undefined
   let isWanted = false
   let text = ''
@@ -162,7 +171,23 @@ function killerOf(child: ChildProcess, info: Readable): () => void {
     innerPid = Number(/"child-pid": (\d+),/.exec(text)?.[1]) || undefined
     if (isWanted) kill()
   })
-  return kill
+  return { kill, isBound: () => innerPid !== undefined && isFirstProcessBound(innerPid, child.pid) }
+}
+
+/**
+ * Bubblewrap asks to die with its parent before it tells of the first process in the jail. That one asks as well, right
+ * before it puts on the filter: so when the filter is seen on it and bubblewrap is still its parent, both are bound, one
+ * to the other and to us. All others in the jail end with the first one of their name space.
+ */
+function isFirstProcessBound(innerPid: number, bubblewrapPid: number | undefined): boolean {
+  let status: string
+  try {
+    status = readFileSync(`/proc/${innerPid}/status`, 'latin1')
+  } catch {
+    return false
+  }
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1])
+  return field('Seccomp') === SECCOMP_FILTERED && field('PPid') === bubblewrapPid
 }
 
 /** The shared libraries of a program, each at the place where the loader looks for it. */

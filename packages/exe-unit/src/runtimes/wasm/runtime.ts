@@ -40,6 +40,7 @@ export function createWasmRuntime(deps: { readonly clock: Clock }, options: Wasm
     version: WASM_RUNTIME_VERSION,
     capabilities: {
       commandsAtOnceMax: commandsAtOnceMax(isJailed),
+      threadsPerCommand: 'one',
       hasStdin: true,
       hasEnv: true,
       network: 'none',
@@ -49,7 +50,10 @@ export function createWasmRuntime(deps: { readonly clock: Clock }, options: Wasm
       keepsMemory: false,
     },
     offerTemplate: async () => ({
-      properties: { 'golem.runtime.wasm.abi': ['wasi_snapshot_preview1', 'wasi_unstable'] },
+      properties: {
+        'golem.runtime.wasm.abi': ['wasi_snapshot_preview1', 'wasi_unstable'],
+        'golem.runtime.wasm.isolation': isJailed ? 'bubblewrap' : 'in-memory',
+      },
       constraints: '',
     }),
     test: (abort = {}) => selfTest(deploy, abort),
