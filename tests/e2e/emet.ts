@@ -51,6 +51,20 @@ export function finish(child: ChildProcess): Promise<Finished> {
   })
 }
 
+/** Resolves as soon as the process has printed `text`; rejects when it ends without. */
+export function printed(child: ChildProcess, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let all = ''
+    const look = (chunk: Buffer) => {
+      all += chunk
+      if (all.includes(text)) resolve()
+    }
+    child.stdout?.on('data', look)
+    child.stderr?.on('data', look)
+    child.on('close', () => reject(new Error(`${JSON.stringify(text)} is not in: ${all.slice(-2000)}`)))
+  })
+}
+
 /** Command lines, each after its pid, of the processes that mention a text. */
 export function processesMentioning(text: string): string[] {
   return readdirSync('/proc')

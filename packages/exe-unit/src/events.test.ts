@@ -1,6 +1,12 @@
 import { createVirtualClock } from '@emet/core/testing'
 import { describe, expect, it } from 'vitest'
-import { createEventLog, EVENTS_BYTES_MAX, type RuntimeEvent, SUBSCRIBER_STALL_MS_MAX } from './events.ts'
+import {
+  createEventLog,
+  EVENTS_BYTES_MAX,
+  type RuntimeEvent,
+  SUBSCRIBER_ARRIVAL_MS_MAX,
+  SUBSCRIBER_STALL_MS_MAX,
+} from './events.ts'
 
 const event = (index: number, stdout: string): RuntimeEvent => ({
   ...{ batch_id: 'b', index, timestamp: '2026-01-01T00:00:00.000000' },
@@ -24,9 +30,28 @@ describe('the event log', () => {
     expect(log.subscribers).toBe(0)
   })
 
+  it('waits for the first reader of a program that prints at once, and loses nothing', async () => {
+    const clock = createVirtualClock()
+    const log = createEventLog(clock)
+    const writing = (async () => {
+      for (let index = 0; index < 6; index++) await log.append(event(index, BIG))
+      log.close()
+    })()
+    await clock.advance(SUBSCRIBER_ARRIVAL_MS_MAX - 1)
+    const got: number[] = []
+    for await (const { index, kind } of log.subscribe(forever)) got.push('stdout' in kind ? index : -1)
+    await writing
+    expect(got).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
   it('forgets the oldest when nobody reads, and says how many are missing', async () => {
-    const log = createEventLog(createVirtualClock())
-    for (let index = 0; index < 6; index++) await log.append(event(index, BIG))
+    const clock = createVirtualClock()
+    const log = createEventLog(clock)
+    const writing = (async () => {
+      for (let index = 0; index < 6; index++) await log.append(event(index, BIG))
+    })()
+    await clock.advance(SUBSCRIBER_ARRIVAL_MS_MAX)
+    await writing
     log.close()
     const got: RuntimeEvent[] = []
     for await (const it of log.subscribe(forever)) got.push(it)

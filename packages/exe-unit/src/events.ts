@@ -14,6 +14,8 @@ export const EVENTS_BYTES_MAX = 4 * 1024 * 1024
 const EVENT_COST_BYTES = 256
 /** How long the program waits for subscribers that do not read. */
 export const SUBSCRIBER_STALL_MS_MAX = 5_000
+/** How long the writer waits for the first subscriber, once: a program may print faster than one can subscribe. */
+export const SUBSCRIBER_ARRIVAL_MS_MAX = 2_000
 /** Subscribers of one batch at one time. */
 export const SUBSCRIBERS_MAX = 64
 
@@ -58,6 +60,7 @@ export function createEventLog(clock: Clock): EventLog {
   let first = 0
   let bytes = 0
   let isClosed = false
+  let isAwaited = true
   const readers = new Set<{ at: number }>()
   const wakers = new Set<() => void>()
 
@@ -92,6 +95,11 @@ export function createEventLog(clock: Clock): EventLog {
     items.push(item)
     bytes += item.bytes
     wake()
+    if (bytes > EVENTS_BYTES_MAX && isAwaited && readers.size === 0) {
+      const dueMs = clock.monotonicMs() + SUBSCRIBER_ARRIVAL_MS_MAX
+      while (isAwaited && clock.monotonicMs() < dueMs) await change(undefined, Math.max(dueMs - clock.monotonicMs(), 1))
+      isAwaited = false
+    }
     // The oldest event may go only when the slowest reader has it, or when it has stopped reading.
     while (bytes > EVENTS_BYTES_MAX && readers.size > 0 && slowest() <= first) {
       const before = slowest()
@@ -106,6 +114,8 @@ export function createEventLog(clock: Clock): EventLog {
   async function* subscribe(signal: AbortSignal): AsyncGenerator<RuntimeEvent> {
     const reader = { at: 0 }
     readers.add(reader)
+    isAwaited = false
+    wake()
     try {
       while (!signal.aborted) {
         if (reader.at < first) {

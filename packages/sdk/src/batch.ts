@@ -10,6 +10,9 @@ const STREAM_GRACE_MS = 1_000
 /** How long a machine that gave no results may take to say what state it is in. */
 const STATE_QUERY_SECONDS = 2
 
+/** Our exe-units say so when output came faster than it was read. */
+const EVENTS_LOST = /^\d+ events were dropped/
+
 export type BatchInput = {
   readonly activityId: string
   readonly providerId: string
@@ -43,11 +46,13 @@ export async function runBatch(deps: SdkDeps, input: BatchInput): Promise<BatchO
   const both = AbortSignal.any([signal, streaming.signal])
   let lastEventMs = 0
   let isStreamWhole = false
+  let hasLost = false
   const stream = async () => {
     const params = { activityId, batchId }
     for await (const { data } of client.activity.getExecResults.stream({ params, signal: both })) {
       lastEventMs = clock.monotonicMs()
       onEvent?.(data.index, data.kind)
+      if ('progress' in data.kind && EVENTS_LOST.test(data.kind.progress.message ?? '')) hasLost = true
       if (!('finished' in data.kind)) continue
       exitCodes.set(data.index, data.kind.finished.return_code)
       isStreamWhole = data.index === last || data.kind.finished.return_code !== 0
@@ -68,7 +73,7 @@ export async function runBatch(deps: SdkDeps, input: BatchInput): Promise<BatchO
     const results = await abortable(pollResults(deps, input, batchId), signal)
     await Promise.race([streamed, stalled()])
     signal.throwIfAborted()
-    return { results, exitCodes, isStreamWhole }
+    return { results, exitCodes, isStreamWhole: isStreamWhole && !hasLost }
   } finally {
     streaming.abort()
   }

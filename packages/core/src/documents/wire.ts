@@ -56,9 +56,16 @@ export const naiveInstantSchema = instantCodec(formatNaiveInstant).meta({
   wire: { type: 'string', description: 'Date and time in UTC without a zone, e.g. 2026-11-23T08:15:00.000250' },
 })
 
+const isByte = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255
+/** One check for all of them: output of programs comes as such arrays, and a schema for each element is slow. */
+const byteValuesSchema = z.custom<number[]>(
+  (value) => Array.isArray(value) && value.every(isByte),
+  'expected an array of integers from 0 to 255',
+)
+
 /** Bytes as a JSON array of numbers. */
 export const byteArraySchema = z
-  .codec(z.array(z.int().min(0).max(255)), z.instanceof(Uint8Array), {
+  .codec(byteValuesSchema, z.instanceof(Uint8Array), {
     decode: (numbers) => Uint8Array.from(numbers),
     encode: (bytes) => Array.from(bytes),
   })
