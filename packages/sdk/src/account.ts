@@ -1,10 +1,13 @@
 import { type DebitNote, type Invoice, type LinearPricing, linearCost, messageOf } from '@emet/core'
 import { costLimit, judgeDebitNote, judgeInvoice, type UseObserved, usageVectorOf, type Verdict } from './bill.ts'
 import type { SdkDeps } from './daemon.ts'
+import { isRefusal } from './daemon-errors.ts'
 import { GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
+import { ACCEPT_LIMIT_MS, POLL_PAUSE_MS } from './limits.ts'
 import { costOfUse } from './offers.ts'
 import type { Purse, Spender } from './purse.ts'
+import { insist, withLimit } from './scope.ts'
 import { type PaidSoFar, waitForPayment } from './settlement.ts'
 import type { Receipt } from './types.ts'
 
@@ -71,13 +74,15 @@ export function createAccount(deps: SdkDeps, terms: AccountTerms, purse: Purse, 
     refused.push(`${what}: ${reason}`)
     hooks.emit({ kind: 'payment', phase: 'refused', amount, reason: `${what} not accepted: ${reason}` })
   }
-  /** Takes from the purse what is new, accepts, and puts it back if the daemon refuses. */
+  /** Takes from the purse what is new, accepts, and puts it back if the daemon refuses. Accepting twice does no harm. */
   const accept = async (total: bigint, send: () => Promise<unknown>): Promise<Verdict> => {
     const more = total > accepted ? total - accepted : 0n
     const tooMuch = purse.take(more)
     if (tooMuch) return tooMuch
     try {
-      await send()
+      await withLimit(clock, ACCEPT_LIMIT_MS, undefined, acceptTooSlow, (limited) =>
+        insist(clock, limited, POLL_PAUSE_MS, isRefusal, send),
+      )
       accepted += more
       return undefined
     } catch (error) {
@@ -176,6 +181,8 @@ export function createAccount(deps: SdkDeps, terms: AccountTerms, purse: Purse, 
     exhaust: hooks.exhausted,
   }
 }
+
+const acceptTooSlow = () => new Error(`it could not be reached for ${ACCEPT_LIMIT_MS / 1000} s`)
 
 /** What is sure, and full use since; but never more than an honest bill can come to. */
 function exposureOf({ pricing, threads }: AccountTerms, sure: bigint, sinceSeconds: number, use: UseObserved): bigint {

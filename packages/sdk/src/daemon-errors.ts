@@ -1,4 +1,4 @@
-import { ApiError } from '@emet/api'
+import { ApiError, hasStatus } from '@emet/api'
 import { messageOf } from '@emet/core'
 import { GolemError, type GolemErrorDetails, type Phase } from './errors.ts'
 
@@ -20,6 +20,12 @@ export function golemErrorOf(
     ...rest,
   })
 }
+
+/**
+ * Whether asking the daemon again would change nothing. Not so when it is away, starts anew, or could not reach the other
+ * party.
+ */
+export const isRefusal = (error: unknown): boolean => hasStatus(error, 400, 401, 403, 404, 409, 410)
 
 /** The caller's signal has aborted. */
 export function abortedError(phase: Phase, cause: unknown, details: Partial<GolemErrorDetails> = {}): GolemError {

@@ -1,7 +1,9 @@
 import { type AgreementTerminatedEvent, fromMs, type InstantUs, messageOf } from '@emet/core'
 import type { Account } from './account.ts'
 import type { SdkDeps } from './daemon.ts'
+import { isRefusal } from './daemon-errors.ts'
 import { POLL_PAUSE_MS, POLL_SECONDS } from './limits.ts'
+import { insist } from './scope.ts'
 
 /** Who is told what happens to an agreement. */
 export type Watcher = { readonly account: Account; terminated(event: AgreementTerminatedEvent): void }
@@ -44,6 +46,8 @@ export function createDesk(deps: SdkDeps): Desk {
       if (events.length === 0 && isQuick) await clock.sleep(POLL_PAUSE_MS, signal).catch(() => {})
     }
   }
+  /** An event comes once: a daemon that is away for a moment must not lose it. */
+  const fetch = <T>(attempt: () => Promise<T>) => insist(clock, signal, POLL_PAUSE_MS, isRefusal, attempt)
   const followAll = () =>
     Promise.all([
       follow(
@@ -56,7 +60,7 @@ export function createDesk(deps: SdkDeps): Desk {
         (query) => client.payment.getDebitNoteEvents({ query, signal }),
         async ({ eventType, debitNoteId }) => {
           if (eventType !== 'DebitNoteReceivedEvent') return
-          const note = await client.payment.getDebitNote({ params: { debitNoteId }, signal })
+          const note = await fetch(() => client.payment.getDebitNote({ params: { debitNoteId }, signal }))
           await watchers.get(note.agreementId)?.account.debitNote(note)
         },
       ),
@@ -64,7 +68,7 @@ export function createDesk(deps: SdkDeps): Desk {
         (query) => client.payment.getInvoiceEvents({ query, signal }),
         async ({ eventType, invoiceId }) => {
           if (eventType !== 'InvoiceReceivedEvent') return
-          const invoice = await client.payment.getInvoice({ params: { invoiceId }, signal })
+          const invoice = await fetch(() => client.payment.getInvoice({ params: { invoiceId }, signal }))
           await watchers.get(invoice.agreementId)?.account.invoice(invoice)
         },
       ),

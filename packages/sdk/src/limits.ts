@@ -51,6 +51,9 @@ export const POLL_SECONDS = 20
 /** Pause after a failed poll, in milliseconds. */
 export const POLL_PAUSE_MS = 500
 
+/** How long a bill waits to be accepted when the daemon or the provider is away, in milliseconds. */
+export const ACCEPT_LIMIT_MS = 30_000
+
 /** Failed polls in a row after which a machine counts as lost. */
 export const POLL_FAILURES_MAX = 6
 

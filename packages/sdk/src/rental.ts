@@ -1,8 +1,7 @@
-import { hasStatus } from '@emet/api'
 import { type Agreement, messageOf } from '@emet/core'
 import { type Account, createAccount } from './account.ts'
 import type { SdkDeps } from './daemon.ts'
-import { abortedError, golemErrorOf } from './daemon-errors.ts'
+import { abortedError, golemErrorOf, isRefusal } from './daemon-errors.ts'
 import type { Desk } from './desk.ts'
 import { amendGolemError, GolemError } from './errors.ts'
 import type { SdkEventBody } from './events.ts'
@@ -284,9 +283,6 @@ async function finish(
   leave()
   unwatch()
 }
-
-/** Trying again would change nothing: it has ended already, or was never ours. */
-const isRefusal = (error: unknown) => hasStatus(error, 400, 401, 403, 404, 409, 410)
 
 /** Calls `onIdle` when nothing has been in use for `limitMs`. */
 function createIdleWatch({ clock }: SdkDeps, limitMs: number, onIdle: () => void) {

@@ -251,6 +251,17 @@ describe('a provider that cannot be reached for a while', () => {
     expect(receipt.invoiceId).toBeDefined()
     expect(daemon.open()).toEqual(nothing)
   })
+  test('gets its bill accepted all the same', async () => {
+    const { daemon, rent, drive, clock } = setUp({ name: 'p', programs: echo })
+    const rental = await rent()
+    await clock.advance(1_000)
+    daemon.terminateBy('p', 'Shutdown')
+    daemon.cutOffFor(5_000)
+    const { value: receipt } = await drive(rental.close())
+    expect(receipt.refused).toEqual([])
+    expect(receipt.accepted).toBeGreaterThan(0n)
+    expect(daemon.rejected).toEqual([])
+  })
 })
 
 describe('ends by itself', () => {

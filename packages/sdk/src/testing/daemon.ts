@@ -326,6 +326,7 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
     getDebitNoteEvents: async (given) => noteEvents.poll(given?.query?.timeout ?? 5, given?.signal),
     getDebitNote: async ({ params }) => notes.get(params.debitNoteId) as DebitNote,
     acceptDebitNote: async ({ params, body }) => {
+      if (clock.nowMs() < cutOffUntilMs) throw refusal(504, 'cannot reach the provider')
       const note = notes.get(params.debitNoteId) as DebitNote
       const before = accepted.filter((entry) => entry.kind === 'debit-note').at(-1)?.amount ?? 0n
       spend(body.allocationId, note.totalAmountDue - before)
@@ -337,8 +338,12 @@ export function createFakeDaemon(clock: VirtualClock, providers: readonly FakePr
       return null
     },
     getInvoiceEvents: async (given) => invoiceEvents.poll(given?.query?.timeout ?? 5, given?.signal),
-    getInvoice: async ({ params }) => invoices.get(params.invoiceId) as Invoice,
+    getInvoice: async ({ params }) => {
+      if (clock.nowMs() < cutOffUntilMs) throw refusal(500, 'the daemon is starting')
+      return invoices.get(params.invoiceId) as Invoice
+    },
     acceptInvoice: async ({ params, body }) => {
+      if (clock.nowMs() < cutOffUntilMs) throw refusal(504, 'cannot reach the provider')
       const invoice = invoices.get(params.invoiceId) as Invoice
       spend(body.allocationId, 0n)
       invoices.set(params.invoiceId, { ...invoice, status: 'ACCEPTED' })

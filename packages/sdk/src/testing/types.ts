@@ -42,7 +42,7 @@ export interface FakeDaemon {
   terminateBy(provider: string, message: string): void
   /** The machines of a provider die under their programs, and its daemon says why. */
   crash(provider: string, why: string): void
-  /** For so long, whoever wants to end an agreement or an activity hears that the provider cannot be reached. */
+  /** For so long, whoever ends an agreement or an activity, or accepts a bill, hears that the provider is not reached. */
   cutOffFor(ms: number): void
   /** Pays everything accepted. */
   pay(): void
