@@ -74,14 +74,24 @@ export type ExeUnitDescriptor = {
   readonly properties: Readonly<Record<string, unknown>>
 }
 
-/** The exe-unit of this package with the wasm runtime. `node`: the engine to run it with, at least version 24. */
-export function wasmDescriptor(node: string): ExeUnitDescriptor {
+/**
+ * The exe-unit of this package with the wasm runtime. `node`: the engine to run it with, at least version 24. `isolation`:
+ * `in-memory` runs programs without bubblewrap, on copies of their files; only V8 then confines them.
+ */
+export function wasmDescriptor(node: string, isolation: 'bubblewrap' | 'in-memory' = 'bubblewrap'): ExeUnitDescriptor {
+  const isJailed = isolation === 'bubblewrap'
   return {
     name: WASM_RUNTIME_NAME,
     version: WASM_RUNTIME_VERSION,
-    description: 'WebAssembly programs (WASI preview 1) on V8, confined with bubblewrap',
+    description: `WebAssembly programs (WASI preview 1) on V8, ${isJailed ? 'confined with bubblewrap' : 'on files in memory'}`,
     program: node,
-    args: ['--disable-warning=ExperimentalWarning', supervisorScript(), '--runtime', 'wasm'],
+    args: [
+      '--disable-warning=ExperimentalWarning',
+      supervisorScript(),
+      '--runtime',
+      'wasm',
+      ...(isJailed ? [] : ['--in-memory']),
+    ],
     properties: {},
   }
 }

@@ -95,6 +95,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ['--max-agreements <n>', 'agreements at the same time (default 1)'],
       ['--min-expiration <seconds>', 'the shortest rental (default 300)'],
       ['--debit-note-interval <seconds>', 'how often usage is billed (default 120)'],
+      ['--allow-in-memory', 'where bubblewrap is missing, run programs on files in memory; only V8 then confines them'],
     ],
     load: processes('providerRun'),
   },

@@ -99,17 +99,21 @@ export const providerRun: Action = async ({ settings, output, env }, _args, flag
   await runSupervised(async (): Promise<Running> => {
     const { createProviderAgent } = await import('@emet/provider')
     const { createConfigFolder, createExeUnits, readMachine } = await import('@emet/provider/host')
-    const { wasmDescriptor } = await import('@emet/exe-unit/protocol')
+    const { chooseWasmUnit } = await import('./isolation.ts')
     const providerDir = String(flags['providerDir'] ?? env['DATA_DIR'] ?? join(values.dataDir, 'provider'))
     const folder = createConfigFolder(systemClock, providerDir)
     const deps = { clock: systemClock, logger }
     const busUrl = values.busUrl || readDoor(values.dataDir)?.busUrl || `unix:${join(values.dataDir, 'bus.sock')}`
-    const exeUnits = createExeUnits(deps, {
-      descriptors: [wasmDescriptor(process.execPath)],
-      dataDir: providerDir,
-      busUrl,
-      env: exeUnitEnvironment(env),
+    const unitOptions = { dataDir: providerDir, busUrl, env: exeUnitEnvironment(env) }
+    const wasmUnit = await chooseWasmUnit({
+      node: process.execPath,
+      allowInMemory: flags['allowInMemory'] === true || env['EMET_ALLOW_IN_MEMORY'] === '1',
+      works: async (unit) => {
+        const units = createExeUnits(deps, { ...unitOptions, descriptors: [unit] })
+        return (await units.runtimes()).length > 0
+      },
     })
+    const exeUnits = createExeUnits(deps, { ...unitOptions, descriptors: [wasmUnit] })
     const client = createClient(findDaemon(settings, env))
     const agent = createProviderAgent(
       { ...deps, client, exeUnits, folder, machine: readMachine(providerDir) },

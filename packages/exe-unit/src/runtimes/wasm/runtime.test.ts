@@ -33,6 +33,14 @@ function importing(space: string, name: string): Uint8Array {
   return Buffer.from([...Buffer.from('0061736d01000000010401600000', 'hex'), 2, body.length, ...body])
 }
 
+it.each([
+  ['jailed', 'bubblewrap'],
+  ['in-memory', 'in-memory'],
+] as const)('offers of the %s runtime say how programs are isolated', async (confinement, isolation) => {
+  const runtime = createWasmRuntime({ clock: systemClock }, { confinement })
+  expect((await runtime.offerTemplate()).properties).toMatchObject({ 'golem.runtime.wasm.isolation': isolation })
+})
+
 describe('the wasm runtime', () => {
   let folder: string
   let instance: Instance | undefined
