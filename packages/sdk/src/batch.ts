@@ -6,7 +6,7 @@ import { POLL_FAILURES_MAX, POLL_PAUSE_MS, POLL_SECONDS } from './limits.ts'
 import { abortable } from './scope.ts'
 
 /** How long the live stream may bring nothing after the results are there before we give up on it, in milliseconds. */
-const STREAM_GRACE_MS = 1_000
+const STREAM_GRACE_MS = 5_000
 /** How long a machine that gave no results may take to say what state it is in. */
 const STATE_QUERY_SECONDS = 2
 

@@ -59,7 +59,7 @@ async function rentAndRun(
   const shown = new Set<string>()
   session.on((event) => {
     spending.record(event)
-    if (!isPrinting) show(progress, event, shown)
+    if (!isPrinting || event.kind === 'warning') show(progress, event, shown)
   })
   progress.step('looking for a provider')
   const { budget, durationMs, findMs } = order
