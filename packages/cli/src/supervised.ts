@@ -5,8 +5,13 @@
  */
 import { CliError } from './errors.ts'
 
-/** After this, a stop that hangs is cut short: Ctrl-C always ends. */
-const STOP_LIMIT_MS = 4_000
+/**
+ * After this, a stop that hangs is cut short: Ctrl-C always ends within two seconds. What must not be lost is in the database
+ * by then. Children of a network get less, so that their parent has time to end as well.
+ */
+const STOP_LIMIT_MS = 1_850
+/** As above, for a process of a local network. */
+export const CHILD_STOP_LIMIT_MS = 1_600
 
 export type Running = {
   /** What to tell the parent. */
@@ -31,7 +36,7 @@ export async function runSupervised(start: (signal: AbortSignal) => Promise<Runn
     const running = await start(interrupted.signal)
     process.send?.(running.ready)
     await Promise.race([told, running.ended ?? told])
-    setTimeout(() => process.exit(1), STOP_LIMIT_MS).unref()
+    setTimeout(() => process.exit(1), process.send ? CHILD_STOP_LIMIT_MS : STOP_LIMIT_MS).unref()
     await running.stop()
   } catch (error) {
     if (!interrupted.signal.aborted) throw error

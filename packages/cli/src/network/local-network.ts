@@ -63,8 +63,7 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   const processes = createProcesses({ logDir, mainFile })
   let chain: DevChain | undefined
   const stop = async () => {
-    await processes.stopAll()
-    await chain?.stop()
+    await Promise.all([processes.stopAll(), chain?.stop()])
   }
   try {
     onProgress('starting a chain and a relay')

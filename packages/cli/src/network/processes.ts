@@ -6,11 +6,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CliError } from '../errors.ts'
+import { CHILD_STOP_LIMIT_MS } from '../supervised.ts'
 
 /** How long a child may take until it is ready. */
 const READY_TIMEOUT_MS = 30_000
-/** How long a child may take to end after SIGTERM before it is killed. */
-const STOP_TIMEOUT_MS = 5_000
+/** How long a child may take to end after SIGTERM before it is killed: a little more than it grants itself. */
+const STOP_TIMEOUT_MS = CHILD_STOP_LIMIT_MS + 100
 /** Lines of a dead child's log that its error quotes. */
 const LOG_LINES_QUOTED = 12
 
