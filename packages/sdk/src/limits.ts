@@ -19,7 +19,7 @@ export const ANSWER_LIMIT_MS = 10_000
 export const REPLACEMENT_WAIT_MS = 1_000
 
 /** How long affordable offers may take after the first ones, when all of those are above the budget, in milliseconds. */
-export const AFFORDABLE_WAIT_MS = 5_000
+export const AFFORDABLE_WAIT_MS = 3_000
 
 /** Attempts to sign with one provider that offers again and again. */
 export const SIGNINGS_MAX = 3
