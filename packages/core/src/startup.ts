@@ -9,6 +9,7 @@
  * one is written as the process ends. The modules themselves are always read from their place. Only entry points import
  * this file, before everything else.
  */
+import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { enableCompileCache, type RegisterHooksOptions, registerHooks } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -112,7 +113,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 function writeResolutions(file: string, stamp: string, learned: Resolutions): void {
   const all = readResolutions(file, stamp)
   for (const [parent, names] of Object.entries(learned)) all[parent] = { ...all[parent], ...names }
-  const draft = `${file}.${process.pid}`
+  const draft = `${file}.${randomUUID()}`
   try {
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(draft, JSON.stringify({ stamp, resolutions: all }))

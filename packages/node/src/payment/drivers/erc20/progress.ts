@@ -39,7 +39,7 @@ export function createProgress(
 
   const sign = async (t: Transaction, fees: Fees): Promise<TransactionEvent> => {
     const { chainId, nonce, to, data, gasLimit } = t
-    const signed = signTransaction({ chainId, nonce, to, data, gasLimit, ...fees }, keyOf(deps, t.sender))
+    const signed = await signTransaction({ chainId, nonce, to, data, gasLimit, ...fees }, keyOf(deps, t.sender))
     return { kind: 'sign', attempt: { ...signed, ...fees, signedMs: clock.nowMs() } }
   }
 
