@@ -1,5 +1,5 @@
 /** The `emet` executable. The program is imported after the caches are on, which halves the start. */
-import { startQuickly } from '@emet/core/startup'
+import { startQuickly } from '@emet/exe-unit/startup'
 
 startQuickly()
 const { main } = await import('./program.ts')

@@ -1,5 +1,5 @@
 /** The supervisor's executable. Everything else is imported after the caches are on: an activity's first byte waits for it. */
-import { startQuickly } from '@emet/core/startup'
+import { startQuickly } from './startup.ts'
 
 startQuickly()
 const { run } = await import('./program.ts')
