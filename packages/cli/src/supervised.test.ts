@@ -20,13 +20,16 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** Starts a process whose `stop` is the given code, and waits until it is ready. */
-async function start(stop: string): Promise<ChildProcess> {
+/** Starts a process whose `stop` is the given code, and waits until it says something: that it is ready. */
+async function start(stop: string, begin = ''): Promise<ChildProcess> {
   const file = join(folder, 'main.mts')
   writeFileSync(
     file,
     `import { runSupervised } from ${JSON.stringify(SUPERVISED)}
-     await runSupervised(async () => ({ ready: { ok: true }, stop: async () => { ${stop} } }))`,
+     await runSupervised(async () => {
+       ${begin}
+       return { ready: { ok: true }, stop: async () => { ${stop} } }
+     })`,
   )
   child = fork(file, { stdio: 'ignore' })
   await once(child, 'message')
@@ -39,6 +42,14 @@ it.each(['SIGINT', 'SIGTERM'] as const)('%s ends even what never stops', async (
   process_.kill(signal)
   const [code] = await once(process_, 'exit')
   expect(code).toBe(1)
+  expect(systemClock.monotonicMs() - beganMs).toBeLessThan(END_MS_MAX)
+})
+
+it('a start that hangs ends as well', async () => {
+  const process_ = await start('', `process.send({}); await new Promise(() => {})`)
+  const beganMs = systemClock.monotonicMs()
+  process_.kill('SIGINT')
+  await once(process_, 'exit')
   expect(systemClock.monotonicMs() - beganMs).toBeLessThan(END_MS_MAX)
 })
 

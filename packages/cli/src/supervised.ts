@@ -24,8 +24,11 @@ export type Running = {
 export async function runSupervised(start: (signal: AbortSignal) => Promise<Running>): Promise<void> {
   const interrupted = new AbortController()
   const { promise: told, resolve } = Promise.withResolvers<void>()
+  const limit = () => setTimeout(() => process.exit(1), process.send ? CHILD_STOP_LIMIT_MS : STOP_LIMIT_MS).unref()
   const onSignal = () => {
     interrupted.abort(new CliError('interrupted', 'interrupted'))
+    // From the first signal on, also when it comes during the start.
+    limit()
     resolve()
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal)
@@ -36,7 +39,7 @@ export async function runSupervised(start: (signal: AbortSignal) => Promise<Runn
     const running = await start(interrupted.signal)
     process.send?.(running.ready)
     await Promise.race([told, running.ended ?? told])
-    setTimeout(() => process.exit(1), process.send ? CHILD_STOP_LIMIT_MS : STOP_LIMIT_MS).unref()
+    limit()
     await running.stop()
   } catch (error) {
     if (!interrupted.signal.aborted) throw error

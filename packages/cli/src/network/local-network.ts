@@ -61,9 +61,19 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
   const logDir = join(dir, 'log')
   mkdirSync(logDir, { recursive: true })
   const processes = createProcesses({ logDir, mainFile })
-  let chain: DevChain | undefined
+  const { promise: interrupted, reject: interrupt } = Promise.withResolvers<never>()
+  interrupted.catch(() => {})
+  const onAbort = () => interrupt(signal?.reason)
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort, { once: true })
+  let chain: Promise<DevChain> | undefined
   const stop = async () => {
-    await Promise.all([processes.stopAll(), chain?.stop()])
+    // A chain that is only starting must not be left behind.
+    const stopChain = chain?.then(
+      (started) => started.stop(),
+      () => {},
+    )
+    await Promise.all([processes.stopAll(), stopChain])
   }
   try {
     onProgress('starting a chain and a relay')
@@ -73,10 +83,11 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
       command: (former) => ['relay', 'run', ...peerFlags(join(dir, 'relay'), former)],
       env: {},
     })
-    const [startedChain, relay] = await Promise.all([startDevChain(chainOptions), relayChild.ready])
-    chain = startedChain
+    chain = startDevChain(chainOptions)
+    chain.catch(() => {})
+    const [startedChain, relay] = await Promise.race([Promise.all([chain, relayChild.ready]), interrupted])
     const endpoint = String((relay['endpoints'] as string[])[0])
-    const env = { ...devChainEnvironment(chain, PAYMENT_NETWORKS), EMET_NET_BOOTSTRAP: endpoint }
+    const env = { ...devChainEnvironment(startedChain, PAYMENT_NETWORKS), EMET_NET_BOOTSTRAP: endpoint }
 
     onProgress(`starting ${options.providers} providers and a requestor`)
     const startNode = (name: string, apiUrl?: string, extraEnv: Record<string, string> = {}): Child => {
@@ -98,9 +109,9 @@ export async function startLocalNetwork(options: LocalNetworkOptions): Promise<L
       return node
     }
     const ready = Promise.all([funded(), ...agents])
-    const [requestor, ...providers] = await Promise.race([ready, processes.failure])
+    const [requestor, ...providers] = await Promise.race([ready, processes.failure, interrupted])
     return {
-      chain,
+      chain: startedChain,
       network: DEFAULT_NETWORK,
       requestor: options.appKey ? { ...requestor, appKey: options.appKey } : requestor,
       providers,

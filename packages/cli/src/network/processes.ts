@@ -40,6 +40,7 @@ export type Child = {
 export type ProcessesOptions = { readonly logDir: string; readonly mainFile: string }
 
 export type Processes = {
+  /** Throws `interrupted` once `stopAll` was called. */
   start(spec: ChildSpec): Child
   readonly children: readonly Child[]
   /** Rejects as soon as a child that was not told to stop is gone. */
@@ -51,15 +52,18 @@ export function createProcesses({ logDir, mainFile }: ProcessesOptions): Process
   const children: Child[] = []
   const { promise: failure, reject } = Promise.withResolvers<never>()
   failure.catch(() => {})
+  let isStopping = false
   return {
     children,
     failure,
     start: (spec) => {
+      if (isStopping) throw new CliError('interrupted', `${spec.name} is not started: the network stops`)
       const child = createChild(spec, join(logDir, `${spec.name}.log`), mainFile, reject)
       children.push(child)
       return child
     },
     stopAll: async () => {
+      isStopping = true
       await Promise.all(children.map((child) => child.stop()))
     },
   }
@@ -122,7 +126,8 @@ function startLife(
     if (!isEnding) onFailure(error)
     resolveExited()
   })
-  void ready.then(() => clearTimeout(timer))
+  const cancelTimer = () => clearTimeout(timer)
+  void ready.then(cancelTimer, cancelTimer)
   const end = async (signal: NodeJS.Signals) => {
     isEnding = true
     await endProcess(process_, signal, exited)
