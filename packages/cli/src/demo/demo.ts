@@ -116,7 +116,8 @@ async function render(
   writeFileSync(job.image, encode({ width: job.width, height: job.height, data: picture, channels: CHANNELS }))
   progress.step('settling')
   const receipts = await Promise.all(work.rentals.map((rental) => rental.settled({ signal })))
-  return receipts.map((receipt) => ({
+  const inOrder = receipts.sort((a, b) => a.providerName.localeCompare(b.providerName, 'en', { numeric: true }))
+  return inOrder.map((receipt) => ({
     nodeId: receipt.providerId,
     name: receipt.providerName,
     tiles: done.filter(({ providerId }) => providerId === receipt.providerId).length,
