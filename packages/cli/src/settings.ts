@@ -116,6 +116,12 @@ export const SETTINGS = {
     '',
     'payment network when none is named; empty = hoodi',
   ),
+  skipAllocationValidation: setting(
+    truth,
+    ['EMET_DEV_SKIP_ALLOCATION_VALIDATION', 'YAGNA_DEV_SKIP_ALLOCATION_VALIDATION'],
+    false,
+    'accept allocations without looking at the balance; for tests only',
+  ),
   durability: setting(
     z.enum(['power-cut', 'crash']),
     ['EMET_DURABILITY'],

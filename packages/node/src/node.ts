@@ -32,6 +32,7 @@ import { activityAgreements, activityRoutes, createActivity, emetActivityRoutes 
 import { createAdminRoutes } from './admin/index.ts'
 import { defaultBusUrl } from './bus-url.ts'
 import { createClientServices, createFiles, filesRoutes, gsbRoutes, gsbWebSockets } from './files/index.ts'
+import { healthChecks } from './health.ts'
 import { createIdentity, createIdentityRoutes, createIdentityStore, type IdentityService } from './identity/index.ts'
 import { createEmetMarketRoutes, createMarket, createMarketRoutes, createOfferIndex } from './market/index.ts'
 import { createEmetNetRoutes, createNetRoutes, netIdentity } from './net/index.ts'
@@ -111,6 +112,7 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
   const services = createClientServices({ bus, random })
 
   const metrics = createMetrics()
+  const checks = healthChecks({ payment, net, expectsPeers: options.net.bootstrap.length > 0 })
   const counts = (nodeId: NodeId) => ({
     peers: net.peers().filter(({ state }) => state === 'connected').length,
     knownOffers: market.knownOffers().length,
@@ -133,7 +135,7 @@ export async function startNode(host: NodeHost, given: NodeOptions): Promise<Nod
       log: logger,
       metrics,
       mounts: [
-        mountApi(rootApi, createRootRoutes({ buildName: `emet ${host.version}`, metrics, healthChecks: [] })),
+        mountApi(rootApi, createRootRoutes({ buildName: `emet ${host.version}`, metrics, healthChecks: checks })),
         mountApi(marketApi, createMarketRoutes(market)),
         mountApi(activityApi, activityRoutes(activity)),
         mountApi(paymentApi, paymentRoutes(payment)),

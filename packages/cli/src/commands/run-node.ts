@@ -4,7 +4,7 @@ import { createClient } from '@emet/api'
 import { type Logger, systemClock, systemRandom } from '@emet/core'
 import { findDaemon, readDoor, removeDoor, writeDoor } from '../daemon.ts'
 import { createLogger } from '../logging.ts'
-import type { Settings } from '../settings.ts'
+import type { Environment, Settings } from '../settings.ts'
 import { type Running, runSupervised } from '../supervised.ts'
 import { readVersion } from '../version.ts'
 import type { Action } from './context.ts'
@@ -41,10 +41,8 @@ export const nodeRun: Action = async ({ settings: { values }, output, env }) => 
         net: netOptions(values),
         rest: { host: api.hostname, port: Number(api.port), allowOrigins: values.apiAllowOrigin },
         ...(values.index ? { offerIndex: {} } : {}),
-        payment: cycle(values),
-        paymentNetworks: Object.fromEntries(
-          Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-        ),
+        payment: { ...cycle(values), skipAllocationValidation: values.skipAllocationValidation },
+        paymentNetworks: paymentVariables(env),
         ...(values.paymentNetwork ? { defaultPaymentNetwork: values.paymentNetwork } : {}),
         ...(values.paymentGatherMs ? { paymentGatherMs: values.paymentGatherMs } : {}),
       },
@@ -77,6 +75,18 @@ const cycle = ({ paymentCycleMs }: Settings) =>
   paymentCycleMs === 0
     ? {}
     : { testnetCycleIntervalMs: paymentCycleMs, testnetExtraPayTimeMs: 0, mainnetCycleIntervalMs: paymentCycleMs }
+
+/** The variables that override payment networks, and nothing else of the environment: secrets are in it. */
+const PAYMENT_VARIABLE =
+  /^[A-Z0-9_]+_(GETH_ADDR|CHAIN_ID|CONTRACT_ADDRESS|GAS_FAUCET_URL|MAX_FEE_PER_GAS|PRIORITY_FEE|REQUIRED_CONFIRMATIONS|IS_LOCAL)$/
+
+export function paymentVariables(env: Environment): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && PAYMENT_VARIABLE.test(entry[0]),
+    ),
+  )
+}
 
 export const relayRun: Action = async ({ settings: { values }, output }) => {
   const logger = createLogger(values.logLevel)
