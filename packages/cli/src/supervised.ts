@@ -21,6 +21,9 @@ export type Running = {
   readonly ended?: Promise<void>
 }
 
+/** Time for the exit code to be set and the last output to leave, once everything has stopped. */
+const EXIT_GRACE_MS = 50
+
 export async function runSupervised(start: (signal: AbortSignal) => Promise<Running>): Promise<void> {
   const interrupted = new AbortController()
   const { promise: told, resolve } = Promise.withResolvers<void>()
@@ -41,6 +44,8 @@ export async function runSupervised(start: (signal: AbortSignal) => Promise<Runn
     await Promise.race([told, running.ended ?? told])
     limit()
     await running.stop()
+    // All of ours has stopped: a timer that a library has left behind does not hold the process for its second.
+    setTimeout(() => process.exit(), EXIT_GRACE_MS).unref()
   } catch (error) {
     if (!interrupted.signal.aborted) throw error
   } finally {
