@@ -48,7 +48,7 @@ export const demo: Action = async (context, _args, flags) => {
     network = await startLocalNetwork(started)
     const addresses = [network.requestor.nodeId, ...network.providers.map(({ nodeId }) => nodeId)]
     const before = await readBalances(network.chain, addresses)
-    const accounts = await Promise.race([render(network, job, progress, signal), network.failure])
+    const accounts = await Promise.race([render(network, job, progress, signal), network.failure, aborted(signal)])
     const after = await readBalances(network.chain, addresses)
     const wrong = findDiscrepancies(accounts, network.requestor.nodeId, before, after)
     report(context, job, accounts, (performance.now() - startedMs) / 1000, { before, after })
@@ -59,6 +59,14 @@ export const demo: Action = async (context, _args, flags) => {
     await network?.stop()
     rmSync(dir, { recursive: true, force: true })
   }
+}
+
+/** Rejects when the user interrupts: the network goes at once, its rentals with it, instead of one after the other. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 function readJob(flags: Readonly<Record<string, unknown>>): Job {

@@ -58,14 +58,17 @@ export function emptyFunnel(subscriptionId: string, kind: SubscriptionKind): Mut
     subscriptionId,
     kind,
     seen: 0,
-    dropped: {},
+    dropped: emptyTally(),
     matched: 0,
     countered: 0,
     counteredByPeer: 0,
-    rejected: {},
-    rejectedByPeer: {},
+    rejected: emptyTally(),
+    rejectedByPeer: emptyTally(),
     agreementsProposed: 0,
     agreementsSigned: 0,
-    agreementsLost: {},
+    agreementsLost: emptyTally(),
   }
 }
+
+/** Without a prototype: the keys are texts of peers, and `__proto__` is one. */
+const emptyTally = (): Record<string, number> => Object.create(null)

@@ -90,6 +90,18 @@ describe('the fair order', () => {
 })
 
 describe('funnels', () => {
+  it('count reasons that are names of things every object has', () => {
+    const funnels = createFunnels()
+    for (const why of ['__proto__', 'constructor', '__proto__']) {
+      funnels.add('demand', 'demand', { step: 'dropped', why })
+    }
+    const tally = funnels.get('demand')?.dropped ?? {}
+    expect(Object.entries(tally)).toEqual([
+      ['__proto__', 2],
+      ['constructor', 1],
+    ])
+  })
+
   it('stay bounded and count everything', () => {
     fc.assert(
       fc.property(fc.array(fc.string(), { maxLength: 200 }), (reasons) => {
