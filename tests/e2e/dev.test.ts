@@ -2,10 +2,10 @@
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createSandbox, finish, HOME, printed, type Sandbox } from './emet.ts'
+import { createSandbox, type DevNetwork, endDev, finish, HOME, printed, type Sandbox, startDev } from './emet.ts'
 
 let sandbox: Sandbox
-let network: { nodeId: string; providers: { nodeId: string }[] }
+let network: DevNetwork
 const PROGRAM = join(HOME, 'examples', 'path-tracer', 'path-tracer.wasm')
 /** A program with many small tricks; see its source. */
 const BOX = join(HOME, 'packages', 'exe-unit', 'fixtures', 'box.wasm')
@@ -20,22 +20,11 @@ const ask = async (...args: string[]) => {
 
 beforeAll(async () => {
   sandbox = createSandbox()
-  const { code, stdout, stderr } = await sandbox.emet(
-    'dev',
-    '--json',
-    '--providers',
-    '2',
-    '--api-url',
-    'http://127.0.0.1:0',
-  )
-  expect(code, stderr).toBe(0)
-  network = JSON.parse(stdout)
+  network = await startDev(sandbox, 2)
 }, 120_000)
 
 afterAll(async () => {
-  await sandbox.emet('dev', 'stop')
-  expect(sandbox.leftovers()).toEqual([])
-  sandbox.remove()
+  expect(await endDev(sandbox)).toEqual([])
 }, 60_000)
 
 test('emet run runs a program on a stranger’s machine, fetches its output and says the price', {

@@ -78,3 +78,26 @@ export function processesMentioning(text: string): string[] {
       }
     })
 }
+
+export type DevNetwork = {
+  readonly nodeId: string
+  readonly apiUrl: string
+  readonly appKey: string
+  readonly providers: readonly { readonly nodeId: string }[]
+}
+
+/** Starts `emet dev` on a free port. Throws with what it printed when it does not start. */
+export async function startDev(sandbox: Sandbox, providers: number): Promise<DevNetwork> {
+  const port = ['--api-url', 'http://127.0.0.1:0']
+  const { code, stdout, stderr } = await sandbox.emet('dev', '--json', '--providers', String(providers), ...port)
+  if (code !== 0) throw new Error(`emet dev exited with ${code}: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+/** Stops it and removes the sandbox. Returns the processes that are left: there must be none. */
+export async function endDev(sandbox: Sandbox): Promise<string[]> {
+  await sandbox.emet('dev', 'stop')
+  const left = sandbox.leftovers()
+  sandbox.remove()
+  return left
+}

@@ -2,29 +2,18 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createSandbox, finish, HOME, type Sandbox } from './emet.ts'
+import { createSandbox, type DevNetwork, endDev, finish, HOME, type Sandbox, startDev } from './emet.ts'
 
 let sandbox: Sandbox
-let network: { apiUrl: string; appKey: string }
+let network: DevNetwork
 
 beforeAll(async () => {
   sandbox = createSandbox()
-  const { code, stdout, stderr } = await sandbox.emet(
-    'dev',
-    '--json',
-    '--providers',
-    '2',
-    '--api-url',
-    'http://127.0.0.1:0',
-  )
-  expect(code, stderr).toBe(0)
-  network = JSON.parse(stdout)
+  network = await startDev(sandbox, 2)
 }, 120_000)
 
 afterAll(async () => {
-  await sandbox.emet('dev', 'stop')
-  expect(sandbox.leftovers()).toEqual([])
-  sandbox.remove()
+  expect(await endDev(sandbox)).toEqual([])
 }, 60_000)
 
 const runExample = (name: string) => {
